@@ -1,0 +1,341 @@
+//! **Strict JSON.** One reader for everything hostile that is JSON: the bodies of API
+//! calls and the trust data of a server.
+//!
+//! Go's `encoding/json` lets the last of two equal members win, merges repeated
+//! objects and matches names without regard to case; other readers do not. What two
+//! readers see differently can be used to show the judge one thing and the engine
+//! another. So this reader refuses whatever is ambiguous: repeated members at any
+//! level, invalid UTF-8, lone surrogates, numbers out of range, text after the value,
+//! depth and size past a limit.
+//!
+//! The lexing is `serde_json`'s; the strictness is in [`Seed`].
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// A JSON value, borrowing the text it was read from where it can.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A string, unescaped.
+    String(Cow<'a, str>),
+    /// An array.
+    Array(Vec<Value<'a>>),
+    /// An object without repeated members.
+    Object(Object<'a>),
+}
+
+/// A JSON number as read: an integer where it was written as one and fits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    /// An integer from -2^63 to -1.
+    Negative(i64),
+    /// An integer from 0 to 2^64-1.
+    Unsigned(u64),
+    /// Anything with a fraction or an exponent, and integers past 64 bits. Finite.
+    Float(f64),
+}
+
+/// A JSON object: members in the order written, none twice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+impl<'a> Object<'a> {
+    /// The member of exactly this name.
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// All members, in the order written.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value<'a>)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), value))
+    }
+
+    /// All members, by value, in the order written.
+    pub fn into_members(self) -> Vec<(Cow<'a, str>, Value<'a>)> {
+        self.0
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The object, if it is one.
+    pub fn as_object(&self) -> Option<&Object<'a>> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    /// The elements, if it is an array.
+    pub fn as_array(&self) -> Option<&[Value<'a>]> {
+        if let Self::Array(elements) = self { Some(elements) } else { None }
+    }
+
+    /// The text, if it is a string.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+}
+
+/// When two member names of one object are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// When their bytes are.
+    Exact,
+    /// When Go's `encoding/json` would give both to the same field: without regard to
+    /// ASCII case, and with U+017F read as `s` and U+212A as `k`.
+    Go,
+}
+
+/// How much a document may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How deep arrays and objects may nest. At most 127, `serde_json`'s own bound.
+    pub depth: u8,
+    /// How many values it may hold in all, which bounds the memory it takes.
+    pub values: u32,
+}
+
+/// Why a document was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8 (byte {valid_up_to})")]
+    NotUtf8 {
+        /// How many bytes before the fault are.
+        valid_up_to: usize,
+    },
+    /// Not JSON, or JSON that readers disagree on; the text says what and where.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Reads one document.
+pub fn parse(bytes: &[u8], names: Names, limits: Limits) -> Result<Value<'_>, Error> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Error::NotUtf8 { valid_up_to: error.valid_up_to() })?;
+    let mut left = limits.values;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let refused = |error: serde_json::Error| Error::Refused(error.to_string());
+    let value = Seed { names, depth: limits.depth, left: &mut left }
+        .deserialize(&mut reader)
+        .map_err(refused)?;
+    reader.end().map_err(refused)?;
+    Ok(value)
+}
+
+/// `name` as Go's `encoding/json` compares it (`foldName`, go1.19 to go1.27): ASCII
+/// letters without case, U+017F as `s`, U+212A as `k`, everything else as it is.
+///
+/// Later Go folds all of Unicode by simple case; only these two non-ASCII characters
+/// fold to ASCII there as well, so for the engine's field names (all ASCII) the result
+/// is the same.
+pub fn go_fold(name: &str) -> Cow<'_, str> {
+    let changes = |c: char| c.is_ascii_uppercase() || c == '\u{17f}' || c == '\u{212a}';
+    if !name.contains(changes) {
+        return Cow::Borrowed(name);
+    }
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        _ => c.to_ascii_lowercase(),
+    };
+    Cow::Owned(name.chars().map(fold).collect())
+}
+
+/// Reads one value, counting down what the document may still hold.
+struct Seed<'b> {
+    names: Names,
+    depth: u8,
+    left: &'b mut u32,
+}
+
+impl Seed<'_> {
+    /// The seed for a value inside this one.
+    fn inner<E: serde::de::Error>(&mut self) -> Result<Seed<'_>, E> {
+        let depth =
+            self.depth.checked_sub(1).ok_or_else(|| E::custom("nested deeper than allowed"))?;
+        Ok(Seed { names: self.names, depth, left: self.left })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value<'de>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value<'de>, D::Error> {
+        *self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| D::Error::custom("holds more values than allowed"))?;
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(Number::Negative(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(Number::Unsigned(value)))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(Number::Float(value)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::String(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::String(Cow::Borrowed(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value<'de>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = access.next_element_seed(self.inner()?)? {
+            elements.push(element);
+        }
+        Ok(Value::Array(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value<'de>, A::Error> {
+        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
+        while let Some(name) = access.next_key_seed(NameSeed)? {
+            members.push((name, access.next_value_seed(self.inner()?)?));
+        }
+        match repeated(&members, self.names) {
+            Some(name) => Err(A::Error::custom(format_args!("the member {name:?} stands twice"))),
+            None => Ok(Value::Object(Object(members))),
+        }
+    }
+}
+
+/// Reads a member's name, borrowed where it has no escapes.
+struct NameSeed;
+
+impl<'de> DeserializeSeed<'de> for NameSeed {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NameSeed {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+}
+
+/// The first name that stands twice.
+fn repeated<'m>(members: &'m [(Cow<'_, str>, Value<'_>)], names: Names) -> Option<&'m str> {
+    let mut seen = HashSet::with_capacity(members.len());
+    members.iter().map(|(name, _)| name.as_ref()).find(|name| {
+        let compared = match names {
+            Names::Exact => Cow::Borrowed(*name),
+            Names::Go => go_fold(name),
+        };
+        !seen.insert(compared)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { depth: 8, values: 100 };
+
+    fn read(text: &str, names: Names) -> Result<Value<'_>, Error> {
+        parse(text.as_bytes(), names, LIMITS)
+    }
+
+    #[test]
+    fn reads_every_kind_of_value() {
+        let value = read(r#"{"a":[1,-2,3.5,"x",true,null],"b":{}}"#, Names::Exact).unwrap();
+        let object = value.as_object().unwrap();
+        let elements = object.get("a").unwrap().as_array().unwrap();
+        assert_eq!(elements[0], Value::Number(Number::Unsigned(1)));
+        assert_eq!(elements[1], Value::Number(Number::Negative(-2)));
+        assert_eq!(elements[2], Value::Number(Number::Float(3.5)));
+        assert_eq!(elements[3].as_str(), Some("x"));
+        assert_eq!(object.get("c"), None);
+    }
+
+    #[test]
+    fn refuses_what_readers_disagree_on() {
+        for text in [
+            r#"{"Image":"good","Image":"evil"}"#,
+            r#"{"Image":"good","\u0049mage":"evil"}"#,
+            r#"{"a":[{"b":{"c":1,"c":2}}]}"#,
+            r#"{"a":1}{"a":2}"#,
+            r#"{"a":1}]"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":1e999}"#,
+            r#"{"a":1,}"#,
+            "\u{feff}{}",
+            r"{'a':1}",
+            "",
+            "[[[[[[[[[]]]]]]]]]",
+        ] {
+            assert!(read(text, Names::Exact).is_err(), "{text}");
+        }
+        assert_eq!(
+            parse(b"{\"a\":\"\xff\"}", Names::Exact, LIMITS),
+            Err(Error::NotUtf8 { valid_up_to: 6 })
+        );
+    }
+
+    #[test]
+    fn folds_names_as_go_does() {
+        for text in [
+            r#"{"Image":1,"image":2}"#,
+            r#"{"TaskTemplate":1,"Ta\u017fkTemplate":2}"#,
+            "{\"ba\u{212a}e\":1,\"BAKE\":2}",
+        ] {
+            assert!(read(text, Names::Go).is_err(), "{text}");
+            assert!(read(text, Names::Exact).is_ok(), "{text}");
+        }
+        for text in ["{\"\u{131}mage\":1,\"Image\":2}", r#"{"Im_age":1,"Image":2}"#] {
+            assert!(read(text, Names::Go).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_the_number_of_values() {
+        let many = format!("[{}1]", "1,".repeat(98));
+        assert!(read(&many, Names::Exact).is_ok());
+        let too_many = format!("[{}1]", "1,".repeat(99));
+        assert!(read(&too_many, Names::Exact).is_err());
+    }
+}
