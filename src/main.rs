@@ -1,1 +1,3 @@
+//! The `countersign` program.
+
 fn main() {}

@@ -1,0 +1,132 @@
+//! Docker's canonical JSON: the bytes that were signed.
+//!
+//! Source: `docker/go/canonical/json` (`MarshalCanonical`) over a generic decode, as
+//! `signed.VerifySignatures` of Notary 0.7 does it. It differs from OLPC canonical JSON
+//! in what it makes of numbers, and from `olpc-cjson` in sorting and in leaving Unicode
+//! as it is.
+
+use std::io::Write;
+
+use crate::json::{Number, Value};
+
+/// The canonical form of `value`:
+///
+/// 1. no white space; members sorted by the bytes of their unescaped names;
+/// 2. in strings only `\` and `"` are escaped, all else stands as it is;
+/// 3. numbers go through a 64-bit float, must be integral and are written as integers;
+/// 4. `null`, `true` and `false` as they are.
+///
+/// `None` where a number is not integral or does not fit 64 bits: such a document was
+/// never signed.
+pub fn canonical(value: &Value<'_>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    write(value, &mut out)?;
+    Some(out)
+}
+
+fn write(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) => write!(out, "{}", integer(*number)?).ok()?,
+        Value::String(text) => write_string(text, out),
+        Value::Array(elements) => {
+            out.push(b'[');
+            for (index, element) in elements.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write(element, out)?;
+            }
+            out.push(b']');
+        }
+        Value::Object(object) => {
+            let mut members: Vec<_> = object.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| name.as_bytes());
+            out.push(b'{');
+            for (index, (name, member)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(name, out);
+                out.push(b':');
+                write(member, out)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Some(())
+}
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for part in text.split_inclusive(['"', '\\']) {
+        let (plain, escaped) = match part.as_bytes().split_last() {
+            Some((last @ (b'"' | b'\\'), plain)) => (plain, Some(*last)),
+            _ => (part.as_bytes(), None),
+        };
+        out.extend_from_slice(plain);
+        if let Some(escaped) = escaped {
+            out.extend_from_slice(&[b'\\', escaped]);
+        }
+    }
+    out.push(b'"');
+}
+
+/// Go decodes every number into a float64 and prints the integral ones as int64.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "losing the precision that Go loses is the point; the range is checked"
+)]
+fn integer(number: Number) -> Option<i64> {
+    let float = match number {
+        Number::Negative(value) => value as f64,
+        Number::Unsigned(value) => value as f64,
+        Number::Float(value) => value,
+    };
+    // 2^63: the first float past int64.
+    let fits = float.fract() == 0.0
+        && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&float);
+    fits.then_some(float as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Limits, Names, parse};
+
+    fn form(text: &str) -> Option<String> {
+        let limits = Limits { depth: 16, values: 1000 };
+        let value = parse(text.as_bytes(), Names::Exact, limits).unwrap();
+        canonical(&value).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn writes_what_notary_signs() {
+        for (text, canonical) in [
+            (r#" { "b" : [ 1 , true , null ] , "a" : {} } "#, r#"{"a":{},"b":[1,true,null]}"#),
+            // sorted by raw name: a quoted sort would put "a b" before "a"
+            (
+                r#"{"a b":1,"a\"b":2,"aA":3,"a":4,"a!":5}"#,
+                r#"{"a":4,"a b":1,"a!":5,"a\"b":2,"aA":3}"#,
+            ),
+            (r#""\u003chtml\u003e\u0026""#, r#""<html>&""#),
+            (r#""\u0001\n\/""#, "\"\u{1}\n/\""),
+            (r#""a\"b\\c""#, r#""a\"b\\c""#),
+            (r"[1e3,2.0,-0,-0.0,-5]", "[1000,2,0,0,-5]"),
+            ("9007199254740993", "9007199254740992"),
+            ("\"e\u{301}\u{e9}\"", "\"e\u{301}\u{e9}\""),
+        ] {
+            assert_eq!(form(text).as_deref(), Some(canonical), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_numbers_that_cannot_be_signed() {
+        for text in ["1.5", "1e300", "18446744073709551615", "9223372036854775808"] {
+            assert_eq!(form(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Verified trust data, and what it says of a tag.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::fault::Fault;
+use super::metadata::Header;
+use super::role::{DelegationName, Role};
+use crate::image::{Digest, Repository};
+use crate::trust::{Proof, Scheme, SigningKey};
+
+/// The verified trust data of one repository. Only a finished
+/// [`Update`](super::Update) makes one.
+///
+/// It was current when it was verified; every question takes `now` again, since it may
+/// have been kept.
+#[derive(Debug)]
+pub struct TrustData {
+    repository: Repository,
+    /// Root, timestamp, snapshot.
+    headers: [(Role, Header); 3],
+    root_keys: Vec<SigningKey>,
+    /// Targets first, then delegations, each after its parent.
+    roles: Vec<LoadedRole>,
+    left_out: Vec<(DelegationName, Fault)>,
+}
+
+/// A verified targets or delegation file.
+#[derive(Debug)]
+pub(super) struct LoadedRole {
+    pub role: Role,
+    pub header: Header,
+    /// Prefixes of the tags it may speak of, narrowed by those of its parents.
+    pub paths: Vec<String>,
+    /// Its parent's place in the list.
+    pub parent: Option<usize>,
+    /// The keys that really signed this file.
+    pub signers: Vec<SigningKey>,
+    /// SHA-256 of the bytes they signed.
+    pub payload: [u8; 32],
+    pub targets: BTreeMap<String, Digest>,
+}
+
+impl LoadedRole {
+    /// What it says of `tag`; nothing outside its paths, whatever its file holds.
+    fn digest_of(&self, tag: &str) -> Option<Digest> {
+        let admitted = self.paths.iter().any(|path| tag.starts_with(path.as_str()));
+        admitted.then(|| self.targets.get(tag).copied()).flatten()
+    }
+}
+
+/// A signature on a tag, and why it does not tell who vouches for it, if so.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// What was signed.
+    pub proof: Proof,
+    /// Why it does not count towards a policy.
+    pub objection: Option<Objection>,
+}
+
+/// Why a valid signature proves nothing about who vouches for a tag.
+///
+/// A role's file names neither its role nor its repository. Whoever signs a file signs
+/// all of it, and whoever may put a file in a role's place may put any file there that
+/// the role's key ever signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// In a delegation that another delegation declares. Its holder alone decides whose
+    /// key it lists, and can fill it with any file this key signed elsewhere.
+    Nested,
+    /// In `targets`: the repository's own key.
+    Owner,
+    /// In `targets/releases`, which everyone re-signs as a whole.
+    Releases,
+    /// The same signed bytes stand in `targets/releases` or `targets`: the file was
+    /// most likely signed for that role.
+    SharedFile,
+}
+
+impl TrustData {
+    pub(super) fn new(
+        repository: Repository,
+        headers: [(Role, Header); 3],
+        root_keys: Vec<SigningKey>,
+        roles: Vec<LoadedRole>,
+        left_out: Vec<(DelegationName, Fault)>,
+    ) -> Self {
+        Self { repository, headers, root_keys, roles, left_out }
+    }
+
+    /// The repository it is of.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The keys of its root.
+    pub fn root_keys(&self) -> &[SigningKey] {
+        &self.root_keys
+    }
+
+    /// Delegations that were declared and published but could not be relied on, and why.
+    pub fn left_out(&self) -> impl Iterator<Item = (&DelegationName, &Fault)> {
+        self.left_out.iter().map(|(name, fault)| (name, fault))
+    }
+
+    /// The version of each file it was made of.
+    pub fn versions(&self) -> impl Iterator<Item = (&Role, u64)> {
+        let base = self.headers.iter().map(|(role, header)| (role, header.version));
+        base.chain(self.roles.iter().map(|loaded| (&loaded.role, loaded.header.version)))
+    }
+
+    /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
+    /// below holds where they are not.
+    pub fn check_current(&self, now: Timestamp) -> Result<(), Fault> {
+        let targets = self.roles.first().map(|loaded| (&loaded.role, &loaded.header));
+        let base = self.headers.iter().map(|(role, header)| (role, header)).chain(targets);
+        for (role, header) in base {
+            if header.expires < now {
+                return Err(Fault::Expired { role: role.clone(), at: header.expires });
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest that is published for `tag`: what `targets/releases` says, else
+    /// `targets`, as the docker CLI reads it. A tag in other roles alone is not released.
+    pub fn released(&self, tag: &str, now: Timestamp) -> Option<Digest> {
+        self.released_roles(now).find_map(|loaded| loaded.digest_of(tag))
+    }
+
+    /// The tags that are released as `digest`, in order.
+    pub fn tags_of(&self, digest: Digest, now: Timestamp) -> Vec<&str> {
+        let mut tags: Vec<_> = self
+            .released_roles(now)
+            .flat_map(|loaded| loaded.targets.iter())
+            .filter(|(_, target)| **target == digest)
+            .map(|(tag, _)| tag.as_str())
+            .filter(|tag| self.released(tag, now) == Some(digest))
+            .collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
+    /// The tags that any role names with `digest`, released or not: for explanations.
+    pub fn mentions(&self, digest: Digest) -> Vec<(&str, &Role)> {
+        let of = |loaded: &'_ LoadedRole| loaded.targets.iter().any(|(_, d)| *d == digest);
+        self.roles
+            .iter()
+            .filter(|loaded| of(loaded))
+            .flat_map(|loaded| {
+                let tags = loaded.targets.iter().filter(move |(_, d)| **d == digest);
+                tags.map(move |(tag, _)| (tag.as_str(), &loaded.role))
+            })
+            .collect()
+    }
+
+    /// Every key that really signed something about `tag`, with the digest it signed and
+    /// whether the signature tells who vouches for it.
+    ///
+    /// `GetAllTargetMetadataByName` is Notary's form of it, except that it lists roles,
+    /// and that it knows no objection but to `targets/releases`.
+    pub fn claims(&self, tag: &str, now: Timestamp) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for loaded in self.roles.iter().filter(|loaded| self.is_current(loaded, now)) {
+            let Some(digest) = loaded.digest_of(tag) else { continue };
+            let objection = self.objection(loaded);
+            claims.extend(loaded.signers.iter().map(|key| Claim {
+                proof: Proof {
+                    repository: self.repository.clone(),
+                    tag: tag.to_owned(),
+                    digest,
+                    scheme: Scheme::NotaryV1,
+                    role: loaded.role.to_string(),
+                    key: key.clone(),
+                    good_until: self.good_until(loaded),
+                },
+                objection,
+            }));
+        }
+        claims
+    }
+
+    fn objection(&self, loaded: &LoadedRole) -> Option<Objection> {
+        let Role::Delegation(name) = &loaded.role else { return Some(Objection::Owner) };
+        if name.is_releases() {
+            return Some(Objection::Releases);
+        }
+        let shared = self.roles.iter().any(|other| {
+            let of_all = match &other.role {
+                Role::Delegation(name) => name.is_releases(),
+                _ => true,
+            };
+            of_all && other.payload == loaded.payload
+        });
+        if shared {
+            Some(Objection::SharedFile)
+        } else if name.is_top_level() {
+            None
+        } else {
+            Some(Objection::Nested)
+        }
+    }
+
+    /// `targets/releases` and `targets`, in the order in which they are asked.
+    fn released_roles(&self, now: Timestamp) -> impl Iterator<Item = &LoadedRole> {
+        let releases = self
+            .roles
+            .iter()
+            .find(|loaded| matches!(&loaded.role, Role::Delegation(name) if name.is_releases()));
+        releases.into_iter().chain(self.roles.first()).filter(move |one| self.is_current(one, now))
+    }
+
+    /// Whether a role and all above it are in date.
+    fn is_current(&self, loaded: &LoadedRole, now: Timestamp) -> bool {
+        self.line(loaded).all(|one| now <= one.header.expires)
+    }
+
+    fn good_until(&self, loaded: &LoadedRole) -> Timestamp {
+        let base = self.headers.iter().map(|(_, header)| header.expires);
+        let line = self.line(loaded).map(|one| one.header.expires);
+        base.chain(line).min().unwrap_or(loaded.header.expires)
+    }
+
+    /// The role, its parent, and so on up to `targets`.
+    fn line<'s>(&'s self, loaded: &'s LoadedRole) -> impl Iterator<Item = &'s LoadedRole> {
+        std::iter::successors(Some(loaded), |one| self.roles.get(one.parent?))
+    }
+}

@@ -1,0 +1,26 @@
+//! Docker Content Trust: Notary v1, an early dialect of TUF.
+//!
+//! [`Update`] reads and verifies a repository's files one by one; [`TrustData`] is what
+//! comes of it and answers who signed a tag. Rules and format: Notary 0.7.
+//!
+//! - `canonical`, `key`, `metadata`: the format.
+//! - `signed`, `root`, `update`: the verification.
+//! - `data`: the answers.
+//! - `limits`: the budgets; `fault`: what can be wrong.
+
+mod canonical;
+mod data;
+mod fault;
+mod key;
+mod limits;
+mod metadata;
+mod role;
+mod root;
+mod signed;
+mod update;
+
+pub use data::{Claim, Objection, TrustData};
+pub use fault::Fault;
+pub use role::{DelegationName, FileName, Role};
+pub use root::RootPolicy;
+pub use update::{History, Update, Wanted};
