@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lib.sh - small helpers shared by the scripts in this folder. Source it; it does nothing by itself.
+# lib.sh - small helpers of the scripts in this folder. Source it; it does nothing by itself.
 
 # say TEXT... : one line for the person watching (standard error, so that output stays usable in pipes)
 say() { printf '%s\n' "$*" >&2; }
