@@ -1,4 +1,11 @@
-//! Calls for the tests of this room, and what is made of them.
+//! Calls recorded on real engines, and what this room must make of them.
+//!
+//! `tests/data/calls/cases.json` holds messages as Docker Engine 20.10.24 sent them. Where
+//! that engine never asks (B06, B07, B21, B22, F12, H11) and where no client could make it
+//! (`P…`), they are written as it would.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Call, Intent, Refusal, ServiceVerb, StartVerb, read};
 
@@ -47,4 +54,28 @@ fn check_words(refusal: &Refusal) {
     let text = refusal.to_string();
     assert!(!text.contains(['\n', '\0']) && text.len() < 1000, "{text}");
     assert!(refusal.remedy().ends_with('.'), "{text}");
+}
+
+#[derive(Deserialize)]
+struct Case<'a> {
+    id: &'a str,
+    why: String,
+    #[serde(borrow)]
+    call: &'a RawValue,
+    expect: &'a str,
+}
+
+#[test]
+fn recorded_calls_are_read_as_they_must_be() {
+    let text = include_str!("../../tests/data/calls/cases.json");
+    let cases: Vec<Case<'_>> = serde_json::from_str(text).unwrap();
+    assert!(cases.len() > 100, "only {} cases", cases.len());
+    let wrong: Vec<String> = cases
+        .into_iter()
+        .filter_map(|Case { id, why, call, expect }| {
+            let outcome = outcome(&Call::from_json(call.get().as_bytes()).unwrap());
+            (outcome != expect).then(|| format!("{id} ({why}): {outcome}, not {expect}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
