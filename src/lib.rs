@@ -2,4 +2,6 @@
 
 pub mod image;
 pub mod json;
+pub mod policy;
+pub mod request;
 pub mod trust;

@@ -1,0 +1,136 @@
+//! One repository's trust data against the policy.
+
+use jiff::Timestamp;
+
+use super::evidence::HeldImage;
+use super::holder::Holder;
+use super::reason::{Place, Reason};
+use super::rules::Policy;
+use super::verdict::{Doubt, Grant, Signer};
+use crate::image::{Digest, Reference, Tag};
+use crate::trust::notary::{Claim, Objection, TrustData};
+
+/// Most tags of one digest that are tried. A digest honestly has a handful.
+const MAX_TAGS: usize = 64;
+
+/// Trust data, the policy it is held against, and the time.
+pub(super) struct Assessment<'a> {
+    pub policy: &'a Policy,
+    pub data: &'a TrustData,
+    pub now: Timestamp,
+}
+
+impl Assessment<'_> {
+    /// Whether what is released under the reference's tag may run.
+    pub fn tag(&self, reference: &Reference, tag: &Tag) -> Result<Grant, Reason> {
+        match self.data.released(tag.as_str(), self.now) {
+            Some(digest) => self.approve(tag.as_str(), digest),
+            None => Err(Reason::NotSigned {
+                reference: reference.to_string(),
+                signers: self.signers(tag.as_str(), None),
+            }),
+        }
+    }
+
+    /// Whether this digest may run: some tag is released as it, and signed by whom the
+    /// policy wants.
+    pub fn digest(&self, reference: &Reference, digest: Digest) -> Result<Grant, Reason> {
+        self.any_tag(&[digest], reference.tag.as_ref())
+            .unwrap_or_else(|| Err(self.not_named(reference, digest, Place::Reference)))
+    }
+
+    /// Whether an image that the engine holds may run: some tag is released as one of its
+    /// digests, and signed by whom the policy wants. Its names decide nothing.
+    pub fn held(&self, image: &HeldImage, called: Option<&Reference>) -> Result<Grant, Reason> {
+        let own = called.filter(|one| one.repository == *self.data.repository());
+        let tag = own.and_then(|reference| reference.tag.as_ref());
+        self.any_tag(&image.digests, tag).unwrap_or_else(|| {
+            Err(match own {
+                Some(reference) => self.not_named(reference, image.id.0, Place::Engine),
+                None => Reason::NotSigned { reference: image.called.clone(), signers: Vec::new() },
+            })
+        })
+    }
+
+    /// Tries all tags released as one of `digests`, `first` before the others. `None`
+    /// where there is none.
+    fn any_tag(&self, digests: &[Digest], first: Option<&Tag>) -> Option<Result<Grant, Reason>> {
+        let mut best: Option<Result<Grant, Reason>> = None;
+        for &digest in digests {
+            let mut tags = self.data.tags_of(digest, self.now);
+            tags.sort_by_key(|tag| Some(*tag) != first.map(Tag::as_str));
+            for tag in tags.into_iter().take(MAX_TAGS) {
+                let outcome = self.approve(tag, digest);
+                if outcome.is_ok() {
+                    return Some(outcome);
+                }
+                best = best.or(Some(outcome));
+            }
+        }
+        best
+    }
+
+    /// The digest is not in the trust data; is there another one under the same tag?
+    fn not_named(&self, reference: &Reference, found: Digest, place: Place) -> Reason {
+        let released =
+            reference.tag.as_ref().and_then(|tag| self.data.released(tag.as_str(), self.now));
+        match released {
+            Some(signed) => {
+                let reference = Reference { digest: None, ..reference.clone() }.to_string();
+                Reason::OtherImage { reference, signed, found, place }
+            }
+            None => Reason::NotSigned { reference: reference.to_string(), signers: Vec::new() },
+        }
+    }
+
+    /// Whether the people whom the policy wants signed `tag` as `digest`.
+    fn approve(&self, tag: &str, digest: Digest) -> Result<Grant, Reason> {
+        let signers = self.signers(tag, Some(digest));
+        let counted = || signers.iter().filter(|signer| signer.doubt.is_none());
+        let has = |team: &String| counted().any(|signer| signer.teams.contains(team));
+        let required = self.policy.required_teams();
+        let met =
+            if required.is_empty() { counted().next().is_some() } else { required.iter().all(has) };
+        if met {
+            let repository = self.data.repository().clone();
+            return Ok(Grant::Proven { repository, tag: tag.to_owned(), digest, signers });
+        }
+        let missing = required.iter().filter(|team| !has(team));
+        let teams = missing
+            .map(|team| (team.clone(), self.policy.members(team).map(str::to_owned).collect()))
+            .collect();
+        let reference = format!("{}:{tag}", self.data.repository());
+        Err(Reason::SignatureMissing { reference, digest, teams, signers })
+    }
+
+    /// Everyone who signed `tag`, with what is to be said against each signature.
+    fn signers(&self, tag: &str, released: Option<Digest>) -> Vec<Signer> {
+        let claims = self.data.claims(tag, self.now);
+        claims.into_iter().map(|claim| self.signer(&claim, released)).collect()
+    }
+
+    fn signer(&self, claim: &Claim, released: Option<Digest>) -> Signer {
+        let proof = &claim.proof;
+        let objection = match claim.objection {
+            Some(Objection::Nested) if self.policy.count_nested => None,
+            other => other,
+        };
+        let (user, barred) = match self.policy.holder(proof.key(), self.now) {
+            Holder::User(user) => (Some(user), None),
+            Holder::Barred(user, bar) => (Some(user), Some(Doubt::Key(bar))),
+            Holder::Unknown => (None, Some(Doubt::UnknownKey)),
+        };
+        let other = released.filter(|digest| *digest != proof.digest());
+        let doubt = objection
+            .map(Doubt::Role)
+            .or(other.map(|_| Doubt::OtherDigest(proof.digest())))
+            .or(barred);
+        Signer {
+            teams: user.as_deref().map(|user| self.policy.teams_of(user)).unwrap_or_default(),
+            user,
+            role: proof.role().to_owned(),
+            key_id: proof.key().id,
+            doubt,
+        }
+    }
+}

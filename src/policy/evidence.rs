@@ -1,0 +1,74 @@
+//! What was gathered for a judgement.
+
+use std::sync::Arc;
+
+use crate::image::{Digest, ImageId, Repository};
+use crate::trust::notary::{self, TrustData};
+
+/// All that a judgement rests on. Gathered by `gate`, judged by
+/// [`judge`](super::judge).
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// What the engine holds for the image in question.
+    pub held: Held,
+    /// The trust data of each repository that may speak for it, or why there is none.
+    pub trust: Vec<(Repository, Result<Arc<TrustData>, Gap>)>,
+    /// What the registry would serve for the tag in question.
+    pub served: Served,
+}
+
+/// What the engine holds.
+#[derive(Clone, Debug, Default)]
+pub enum Held {
+    /// It was not asked, or it is not its image that decides.
+    #[default]
+    NotAsked,
+    /// No such image.
+    Absent,
+    /// This image.
+    Image(HeldImage),
+    /// It could not be asked; the text says why.
+    Unknown(String),
+}
+
+/// An image that the engine holds, by what cannot be made up: IDs and digests. Names
+/// are hints where to look for signatures and prove nothing.
+#[derive(Clone, Debug)]
+pub struct HeldImage {
+    /// Its ID.
+    pub id: ImageId,
+    /// Every digest its content is known by: the ID, the descriptor's (containerd store),
+    /// and those under which it was pulled or pushed.
+    pub digests: Vec<Digest>,
+    /// The repositories it was pulled from or pushed to.
+    pub names: Vec<Repository>,
+    /// The name it is asked for or was created with, for messages and as a hint.
+    pub called: String,
+}
+
+/// What the registry serves for a tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Served {
+    /// Not asked, or no answer: it cannot be known here, and what is pulled is judged
+    /// again before it runs.
+    #[default]
+    Unknown,
+    /// A manifest of this digest.
+    Digest(Digest),
+}
+
+/// Why there is no trust data to judge by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The trust server has none for this repository.
+    NoTrustData,
+    /// The registry is not registered.
+    Unregistered,
+    /// It could not be had; nothing is said about the image.
+    Unavailable {
+        /// One sentence with host and cause.
+        cause: String,
+    },
+    /// There is some, and it is not to be trusted.
+    Refused(notary::Fault),
+}

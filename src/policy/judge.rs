@@ -1,0 +1,142 @@
+//! Is what is demanded met?
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::assess::Assessment;
+use super::evidence::{Evidence, Gap, Held, HeldImage, Served};
+use super::plan::{Subject, called};
+use super::reason::{Place, Reason};
+use super::rules::Policy;
+use super::verdict::{Grant, Refusal, Verdict};
+use crate::image::{ImageName, Reference, Repository};
+use crate::trust::notary::TrustData;
+
+/// Judges a subject by what was gathered about it.
+pub fn judge(policy: &Policy, subject: &Subject, evidence: &Evidence, now: Timestamp) -> Verdict {
+    let case = Case { policy, evidence, now };
+    let outcome = match subject {
+        Subject::Pull(reference) => case.pull(reference),
+        Subject::Name(reference) | Subject::Service(reference) => case.named(reference),
+        Subject::Create { written, image } => case.create(written, image),
+        Subject::Container(container) => case.container(container),
+        // The gate turns it into a `Service` or refuses it; to get here is its fault.
+        Subject::Rollback(_) => Err(Reason::Internal),
+    };
+    match outcome {
+        Ok(grant) => Verdict::Allow(grant),
+        Err(reason) => Verdict::Deny(Refusal::new(reason)),
+    }
+}
+
+struct Case<'a> {
+    policy: &'a Policy,
+    evidence: &'a Evidence,
+    now: Timestamp,
+}
+
+impl Case<'_> {
+    /// A pull brings what the registry serves. Where that is known to be another image
+    /// than the signed one, it is refused; where it is not known, what comes is judged
+    /// before it runs.
+    fn pull(&self, reference: &Reference) -> Result<Grant, Reason> {
+        let grant = self.named(reference)?;
+        match (&grant, self.evidence.served) {
+            (Grant::Proven { digest: signed, .. }, Served::Digest(found)) if *signed != found => {
+                Err(Reason::OtherImage {
+                    reference: reference.to_string(),
+                    signed: *signed,
+                    found,
+                    place: Place::Registry,
+                })
+            }
+            _ => Ok(grant),
+        }
+    }
+
+    /// A name, by the trust data of its repository alone.
+    fn named(&self, reference: &Reference) -> Result<Grant, Reason> {
+        let reference = reference.clone().or_latest();
+        let found =
+            self.evidence.trust.iter().find(|(repository, _)| *repository == reference.repository);
+        let (repository, data) = found.ok_or(Reason::Internal)?;
+        let assessment = self.assessment(repository, data, &reference.to_string())?;
+        match (&reference.tag, reference.digest) {
+            (_, Some(digest)) => assessment.digest(&reference, digest),
+            (Some(tag), None) => assessment.tag(&reference, tag),
+            (None, None) => Err(Reason::Internal),
+        }
+    }
+
+    /// A container to be made: of the image that the engine holds, else of the one that
+    /// will have to be pulled for it.
+    fn create(&self, written: &str, image: &ImageName) -> Result<Grant, Reason> {
+        match (&self.evidence.held, image) {
+            (Held::Image(held), _) => self.held(held),
+            (Held::Absent, ImageName::Named(reference)) => self.named(reference),
+            (Held::Absent, ImageName::Id(_)) => Ok(Grant::NothingThere),
+            (Held::Unknown(cause), _) => Err(Reason::Engine { cause: cause.clone() }),
+            (Held::NotAsked, _) => Err(Reason::Unnamed { reference: written.to_owned() }),
+        }
+    }
+
+    /// A container that exists: by the image it was made of.
+    fn container(&self, container: &str) -> Result<Grant, Reason> {
+        match &self.evidence.held {
+            Held::Image(held) => self.held(held),
+            // The engine would say so too; but a container of that name may turn up
+            // between its looking and ours.
+            Held::Absent => Err(Reason::NothingThere { what: format!("container {container}") }),
+            Held::Unknown(cause) => Err(Reason::Engine { cause: cause.clone() }),
+            Held::NotAsked => Err(Reason::Internal),
+        }
+    }
+
+    /// An image that the engine holds: any repository's trust data may speak for it; of
+    /// several refusals the most telling is told, the first of equals.
+    fn held(&self, image: &HeldImage) -> Result<Grant, Reason> {
+        let called = called(image);
+        let reference = called.as_ref().map_or(image.called.clone(), ToString::to_string);
+        let mut told: Option<Reason> = None;
+        for (repository, data) in &self.evidence.trust {
+            let outcome = self
+                .assessment(repository, data, &reference)
+                .and_then(|assessment| assessment.held(image, called.as_ref()));
+            match outcome {
+                Ok(grant) => return Ok(grant),
+                Err(reason) => {
+                    if told.as_ref().is_none_or(|other| reason.rank() > other.rank()) {
+                        told = Some(reason);
+                    }
+                }
+            }
+        }
+        Err(told.unwrap_or(Reason::Unnamed { reference }))
+    }
+
+    fn assessment<'a>(
+        &'a self,
+        repository: &Repository,
+        data: &'a Result<Arc<TrustData>, Gap>,
+        reference: &str,
+    ) -> Result<Assessment<'a>, Reason> {
+        let reference = reference.to_owned();
+        match data {
+            Ok(data) => match data.check_current(self.now) {
+                Ok(()) => Ok(Assessment { policy: self.policy, data, now: self.now }),
+                Err(fault) => Err(Reason::TrustData { repository: repository.clone(), fault }),
+            },
+            Err(Gap::NoTrustData) => Err(Reason::NoTrustData { reference }),
+            Err(Gap::Unregistered) => {
+                Err(Reason::Unregistered { host: repository.host().to_owned() })
+            }
+            Err(Gap::Unavailable { cause }) => {
+                Err(Reason::Unavailable { cause: cause.clone(), reference })
+            }
+            Err(Gap::Refused(fault)) => {
+                Err(Reason::TrustData { repository: repository.clone(), fault: fault.clone() })
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What people read.
+//!
+//! The first line is the sentence they know from UCP, or one that names host and cause;
+//! then at most three: what is missing, who did sign, what to do. Three sentences are
+//! held word for word, since people search for them:
+//! `image or trust data does not exist for REF`, `image did not meet required signing
+//! policy`, `HOST must be a registered trusted registry`.
+
+use std::fmt::{self, Write};
+
+use super::holder::Bar;
+use super::reason::{Place, Reason};
+use super::verdict::{Doubt, Refusal, Signer};
+use crate::trust::notary::{Fault, Objection};
+
+/// Most signers told of.
+const MAX_SIGNERS: usize = 6;
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason().fmt(f)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence())?;
+        for line in self.details() {
+            write!(f, "\n  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Reason {
+    /// The first line.
+    fn sentence(&self) -> String {
+        match self {
+            Self::NoTrustData { reference }
+            | Self::NotSigned { reference, .. }
+            | Self::Unnamed { reference } => {
+                format!("image or trust data does not exist for {reference}")
+            }
+            Self::OtherImage { .. } | Self::SignatureMissing { .. } => {
+                "image did not meet required signing policy".to_owned()
+            }
+            Self::Unregistered { host } => format!("{host} must be a registered trusted registry"),
+            Self::Request(refusal) => refusal.to_string(),
+            Self::NotPermitted { permission, route } => {
+                format!("{route} is not allowed here: it would {}", permission.describe())
+            }
+            Self::TrustData { repository, fault } => {
+                format!("the trust data of {repository} cannot be relied on: {fault}")
+            }
+            Self::Unavailable { cause, reference } => {
+                format!("{reference} could not be checked: {cause}")
+            }
+            Self::Engine { cause } => format!("the engine could not be asked: {cause}"),
+            Self::NothingThere { what } => format!("no such {what}"),
+            Self::Internal => {
+                "countersign failed while it decided, so the call is refused".to_owned()
+            }
+        }
+    }
+
+    /// The lines after it.
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::SignatureMissing { reference, teams, signers, .. } => {
+                let mut lines = vec![missing(reference, teams), signed_by(signers)];
+                lines.push(remedy(reference, teams, signers));
+                lines
+            }
+            Self::OtherImage { reference, signed, found, place } => {
+                let (found, fix) = match place {
+                    Place::Engine => (
+                        format!("found: {found} stands under that name on this engine"),
+                        format!("to do: get the signed image with `docker pull {reference}`"),
+                    ),
+                    Place::Registry => (
+                        format!("found: the registry serves {found} for that tag, unsigned"),
+                        format!(
+                            "to do: have the new image signed (`docker trust sign {reference}`), \
+                             or pull the signed one: {}@{signed}",
+                            repository(reference)
+                        ),
+                    ),
+                    Place::Reference => (
+                        format!("found: the digest asked for is {found}"),
+                        format!("to do: use {}@{signed}, or have the other one signed", repository(reference)),
+                    ),
+                };
+                vec![format!("signed: {reference} is {signed}"), found, fix]
+            }
+            Self::NotSigned { reference, signers } => {
+                let mut lines = Vec::new();
+                if signers.is_empty() {
+                    lines.push("missing: its repository has trust data, but none that releases this".to_owned());
+                } else {
+                    lines.push("missing: it is not released; neither targets/releases nor targets names it".to_owned());
+                    lines.push(signed_by(signers));
+                }
+                lines.push(format!("to do: have it signed, with `docker trust sign {reference}`"));
+                lines
+            }
+            Self::NoTrustData { reference } => vec![
+                "missing: nobody has signed anything in this repository".to_owned(),
+                format!("to do: have it signed, with `docker trust sign {reference}`"),
+            ],
+            Self::Unnamed { .. } => vec![
+                "missing: this image was neither pulled from nor pushed to a registered registry, \
+                 so there is nobody who could have signed it"
+                    .to_owned(),
+                "to do: push it to a registered registry, have it signed there, and pull it".to_owned(),
+            ],
+            Self::Unregistered { host } => vec![format!(
+                "to do: use an image of a registered registry, or have the operator add {host} \
+                 as a [[registries]] entry of countersign.toml"
+            )],
+            Self::Request(refusal) => vec![format!("to do: {}", refusal.remedy())],
+            Self::NotPermitted { permission, .. } => vec![format!(
+                "to do: if that is meant, the operator can allow it with `{permission} = true` in \
+                 the [api] section of countersign.toml"
+            )],
+            Self::TrustData { fault, .. } => vec![format!("to do: {}", mend(fault))],
+            Self::Unavailable { .. } => vec![
+                "missing: there is no valid trust data for it on this node, so the answer is not known"
+                    .to_owned(),
+                "to do: try again when the server answers".to_owned(),
+            ],
+            Self::Engine { .. } => vec![
+                "to do: see that countersign is given the engine's own socket (--engine)".to_owned(),
+            ],
+            Self::NothingThere { .. } => Vec::new(),
+            Self::Internal => vec![
+                "to do: see countersign's log, and report it: this is a bug".to_owned(),
+            ],
+        }
+    }
+}
+
+fn missing(reference: &str, teams: &[(String, Vec<String>)]) -> String {
+    if teams.is_empty() {
+        return format!("missing: a signature on {reference} by any user that the policy knows");
+    }
+    let mut line = format!("missing: a signature on {reference} by a member of ");
+    for (index, (team, members)) in teams.iter().enumerate() {
+        let joint = if index == 0 { "" } else { ", and one of " };
+        let members = if members.is_empty() { "nobody".to_owned() } else { members.join(", ") };
+        let _ = write!(line, "{joint}team {team} ({members})");
+    }
+    line
+}
+
+fn signed_by(signers: &[Signer]) -> String {
+    if signers.is_empty() {
+        return "signed by: nobody".to_owned();
+    }
+    let mut told: Vec<String> = signers.iter().take(MAX_SIGNERS).map(one_signer).collect();
+    if signers.len() > MAX_SIGNERS {
+        told.push(format!("and {} more", signers.len() - MAX_SIGNERS));
+    }
+    format!("signed by: {}", told.join("; "))
+}
+
+fn one_signer(signer: &Signer) -> String {
+    let role = &signer.role;
+    let who = match &signer.user {
+        Some(user) if signer.teams.is_empty() => format!("{} in {role}", user.escape_debug()),
+        Some(user) => {
+            format!("{} (team {}) in {role}", user.escape_debug(), signer.teams.join(", "))
+        }
+        None => format!("key {} in {role}", signer.key_id),
+    };
+    match signer.doubt {
+        None => who,
+        Some(doubt) => format!("{who}, {}", why_not(doubt)),
+    }
+}
+
+fn why_not(doubt: Doubt) -> String {
+    match doubt {
+        Doubt::UnknownKey => "which nobody in the policy holds".to_owned(),
+        Doubt::OtherDigest(digest) => format!("but as another image, {digest}"),
+        Doubt::Key(Bar::Expired(at)) => {
+            format!("whose certificate expired on {} and no longer counts", day(at))
+        }
+        Doubt::Key(Bar::NotYet(from)) => {
+            format!("whose certificate counts from {} only", day(from))
+        }
+        Doubt::Key(Bar::Revoked) => "with a key that the policy revokes".to_owned(),
+        Doubt::Role(Objection::Releases) => {
+            "which does not count: everyone re-signs that role as a whole".to_owned()
+        }
+        Doubt::Role(Objection::Owner) => {
+            "which does not count: it is the repository's own list, not a person's".to_owned()
+        }
+        Doubt::Role(Objection::Nested) => {
+            "which does not count: a delegation declares it, not the repository's owner \
+             (count_nested_delegations)"
+                .to_owned()
+        }
+        Doubt::Role(Objection::SharedFile) => {
+            "which does not count: it holds the very file of targets/releases".to_owned()
+        }
+    }
+}
+
+/// What to do depends on how near a signature came.
+fn remedy(reference: &str, teams: &[(String, Vec<String>)], signers: &[Signer]) -> String {
+    let sign = format!("run `docker trust sign {reference}`");
+    let barred = signers.iter().find_map(|signer| match signer.doubt {
+        Some(Doubt::Key(Bar::Expired(_))) => signer.user.as_deref(),
+        _ => None,
+    });
+    if let Some(user) = barred {
+        return format!(
+            "to do: give {} a new certificate and list it in [users], or have another member {sign}",
+            user.escape_debug()
+        );
+    }
+    match teams {
+        [] => {
+            format!("to do: have a known user {sign}, or list the signer's certificate in [users]")
+        }
+        [(team, _)] => format!("to do: have a member of {team} {sign}"),
+        _ => format!("to do: have a member of each {sign}"),
+    }
+}
+
+fn mend(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Expired { .. } => {
+            "publish the repository again (for a timestamp: see that its trust server runs), and \
+             check this node's clock"
+        }
+        Fault::FirstUse => "add the root's key ID to root_pins of its [[registries]] entry",
+        Fault::RootPin => {
+            "if its root key was changed on purpose, add the new key ID to root_pins; if not, do \
+             not run anything of it"
+        }
+        Fault::RootRotation { .. } | Fault::RootName { .. } => {
+            "if the repository was deleted and made anew on purpose, remove its folder from \
+             countersign's state directory; if not, its trust server cannot be relied on"
+        }
+        Fault::Rollback { .. } => {
+            "find out why its trust server went back in time (a restored backup, or an attack); \
+             publish again to go past the version seen"
+        }
+        _ => "tell the repository's owner; nothing of it runs until its trust data is mended",
+    }
+}
+
+fn repository(reference: &str) -> &str {
+    let name_end = reference.rfind('/').unwrap_or(0);
+    let colon = reference.get(name_end..).and_then(|last| last.find(':'));
+    colon.and_then(|colon| reference.get(..name_end + colon)).unwrap_or(reference)
+}
+
+fn day(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}

@@ -1,0 +1,31 @@
+//! **Judgement.** What is demanded, and is it met?
+//!
+//! Pure: knows `image`, `request` and `trust`; never where bytes come from.
+//!
+//! - `document`: `countersign.toml` as written, each value with its place.
+//! - [`Policy`]: the same, checked, with certificates read. A `Policy` in memory is one
+//!   that can be applied.
+//! - [`plan`]: from an intent, what has to be proven, or a verdict at once.
+//! - [`judge`]: from what was gathered, the verdict.
+//! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
+
+mod assess;
+mod build;
+mod document;
+mod evidence;
+mod holder;
+mod judge;
+mod message;
+mod plan;
+mod reason;
+mod rules;
+mod verdict;
+
+pub use document::ConfigError;
+pub use evidence::{Evidence, Gap, Held, HeldImage, Served};
+pub use holder::Bar;
+pub use judge::judge;
+pub use plan::{Plan, Subject, plan, previous, repositories};
+pub use reason::{Blame, Reason};
+pub use rules::{DockerConfig, Policy, Registry};
+pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};

@@ -1,0 +1,192 @@
+//! Why something is refused.
+
+use super::verdict::Signer;
+use crate::image::{Digest, Repository};
+use crate::request::{self, Permission};
+use crate::trust::notary;
+
+/// Why something is refused: a closed list, each with a stable code that is one word in
+/// messages, logs, metrics and documentation. The text is in `message`.
+#[derive(Clone, Debug)]
+pub enum Reason {
+    /// The image is in the trust data, but what stands under the name is another one.
+    OtherImage {
+        /// The name.
+        reference: String,
+        /// What was signed under it.
+        signed: Digest,
+        /// What the engine holds, or the registry serves.
+        found: Digest,
+        /// Which of the two.
+        place: Place,
+    },
+    /// No trust data for the repository.
+    NoTrustData {
+        /// The name asked for.
+        reference: String,
+    },
+    /// The trust data releases no such tag or digest.
+    NotSigned {
+        /// The name asked for.
+        reference: String,
+        /// Who signed the tag without its being released.
+        signers: Vec<Signer>,
+    },
+    /// It is released, but the people that the policy wants have not signed it.
+    SignatureMissing {
+        /// The tag.
+        reference: String,
+        /// What is released under it.
+        digest: Digest,
+        /// The required teams of which nobody signed, with their members. Empty where
+        /// any known user would do, and none signed.
+        teams: Vec<(String, Vec<String>)>,
+        /// Who did sign.
+        signers: Vec<Signer>,
+    },
+    /// The engine's image comes from no repository that could speak for it.
+    Unnamed {
+        /// The image as asked for.
+        reference: String,
+    },
+    /// The registry is not registered.
+    Unregistered {
+        /// Its host.
+        host: String,
+    },
+    /// The call cannot be read in one way only, or is none that is known.
+    Request(request::Refusal),
+    /// The operator's `[api]` section does not allow it.
+    NotPermitted {
+        /// What it would have to allow.
+        permission: Permission,
+        /// The route.
+        route: &'static str,
+    },
+    /// There is trust data, and it is not to be trusted.
+    TrustData {
+        /// Whose.
+        repository: Repository,
+        /// What is wrong with it.
+        fault: notary::Fault,
+    },
+    /// Trust data could not be had, and none is on the node.
+    Unavailable {
+        /// Host and cause.
+        cause: String,
+        /// The name asked for.
+        reference: String,
+    },
+    /// The engine could not be asked what it holds.
+    Engine {
+        /// What went wrong.
+        cause: String,
+    },
+    /// The engine has no such container or service.
+    NothingThere {
+        /// What it has none of.
+        what: String,
+    },
+    /// A fault of the plugin itself.
+    Internal,
+}
+
+/// Where another image was found than was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the engine, under the name.
+    Engine,
+    /// On the registry, under the tag.
+    Registry,
+    /// In the reference itself, as its digest.
+    Reference,
+}
+
+/// Whose fault a refusal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The image's: somebody has to sign.
+    Image,
+    /// The policy's: it would have to say something else.
+    Policy,
+    /// The call's: it would have to be made otherwise.
+    Request,
+    /// The world's: a server, the network, the engine.
+    World,
+    /// Ours.
+    Ours,
+}
+
+impl Reason {
+    /// The reason's stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OtherImage { .. } => "other-image",
+            Self::NoTrustData { .. } => "no-trust-data",
+            Self::NotSigned { .. } => "not-signed",
+            Self::SignatureMissing { .. } => "signature-missing",
+            Self::Unnamed { .. } => "unnamed-image",
+            Self::Unregistered { .. } => "unregistered-registry",
+            Self::Request(refusal) => refusal.code(),
+            Self::NotPermitted { .. } => "not-permitted",
+            Self::TrustData { fault, .. } => fault.code(),
+            Self::Unavailable { .. } => "trust-data-unavailable",
+            Self::Engine { .. } => "engine-unavailable",
+            Self::NothingThere { .. } => "nothing-there",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::OtherImage { .. }
+            | Self::NoTrustData { .. }
+            | Self::NotSigned { .. }
+            | Self::SignatureMissing { .. }
+            | Self::Unnamed { .. } => Blame::Image,
+            Self::Unregistered { .. } | Self::NotPermitted { .. } => Blame::Policy,
+            Self::Request(_) | Self::NothingThere { .. } => Blame::Request,
+            Self::TrustData { .. } | Self::Unavailable { .. } | Self::Engine { .. } => Blame::World,
+            Self::Internal => Blame::Ours,
+        }
+    }
+
+    /// Which of several reasons to tell: the higher, the more it explains. That something
+    /// could not be looked up comes before all that was concluded without it.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Internal => 9,
+            Self::Engine { .. } | Self::Unavailable { .. } | Self::TrustData { .. } => 8,
+            Self::SignatureMissing { .. } => 7,
+            Self::OtherImage { .. } => 6,
+            Self::Unregistered { .. } | Self::NotSigned { .. } | Self::NoTrustData { .. } => 5,
+            Self::Unnamed { .. } => 4,
+            Self::Request(_) | Self::NotPermitted { .. } | Self::NothingThere { .. } => 3,
+        }
+    }
+
+    pub(super) fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::SignatureMissing { digest, .. } => Some(*digest),
+            Self::OtherImage { signed, .. } => Some(*signed),
+            _ => None,
+        }
+    }
+
+    pub(super) fn signers(&self) -> &[Signer] {
+        match self {
+            Self::SignatureMissing { signers, .. } | Self::NotSigned { signers, .. } => signers,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn missing_teams(&self) -> Vec<&str> {
+        match self {
+            Self::SignatureMissing { teams, .. } => {
+                teams.iter().map(|(team, _)| team.as_str()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}

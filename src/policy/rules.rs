@@ -1,0 +1,108 @@
+//! The policy in force: the document, checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::request::Permission;
+use crate::trust::KeyId;
+use crate::trust::certificate::Certificate;
+use crate::trust::notary::RootPolicy;
+
+/// What an operator demands. Built by [`Policy::from_toml`] alone, so that one in hand
+/// can be applied.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub(super) enforced: bool,
+    pub(super) required_teams: Vec<String>,
+    pub(super) registries: Vec<Registry>,
+    pub(super) teams: BTreeMap<String, BTreeSet<String>>,
+    pub(super) users: BTreeMap<String, User>,
+    pub(super) users_ca: Vec<Certificate>,
+    pub(super) count_nested: bool,
+    pub(super) allowed: BTreeSet<Permission>,
+}
+
+/// A registered registry.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// Host and, unless 443, port, in lower case: as it stands in image references.
+    pub host: String,
+    /// The CA of its TLS certificates as PEM, where one is registered.
+    pub ca: Option<String>,
+    /// The base URL of its Notary server, where it is not `https://host`.
+    pub trust_server: Option<String>,
+    /// The text of a docker `config.json` with credentials for it.
+    pub docker_config: Option<DockerConfig>,
+    /// What makes a root of one of its repositories one to trust.
+    pub root: RootPolicy,
+}
+
+/// A docker `config.json`: secrets, which are not to be printed.
+#[derive(Clone)]
+pub struct DockerConfig(pub String);
+
+impl std::fmt::Debug for DockerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DockerConfig(..)")
+    }
+}
+
+/// A user of the policy.
+#[derive(Clone, Debug, Default)]
+pub(super) struct User {
+    /// The user's keys, by canonical ID.
+    pub keys: BTreeMap<KeyId, UserKey>,
+    /// IDs of keys that count no more.
+    pub revoked: BTreeSet<KeyId>,
+}
+
+/// A key of a user, with the dates of every certificate it came in. A bare public key
+/// has none and is good for ever.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UserKey {
+    pub certificates: Vec<(Timestamp, Timestamp)>,
+}
+
+impl Policy {
+    /// Whether anything is enforced at all (`require_content_trust`).
+    pub fn is_enforced(&self) -> bool {
+        self.enforced
+    }
+
+    /// All registered registries.
+    pub fn registries(&self) -> &[Registry] {
+        &self.registries
+    }
+
+    /// The registry registered for a host, as it stands in references.
+    pub fn registry(&self, host: &str) -> Option<&Registry> {
+        self.registries.iter().find(|registry| registry.host == host)
+    }
+
+    /// How many users it knows by key.
+    pub fn users(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The teams that must have signed.
+    pub fn required_teams(&self) -> &[String] {
+        &self.required_teams
+    }
+
+    pub(super) fn allows(&self, permission: Permission) -> bool {
+        self.allowed.contains(&permission)
+    }
+
+    /// The teams of a user, in order of name.
+    pub(super) fn teams_of(&self, user: &str) -> Vec<String> {
+        let of = |(team, members): (&String, &BTreeSet<String>)| {
+            members.contains(user).then(|| team.clone())
+        };
+        self.teams.iter().filter_map(of).collect()
+    }
+
+    pub(super) fn members(&self, team: &str) -> impl Iterator<Item = &str> {
+        self.teams.get(team).into_iter().flatten().map(String::as_str)
+    }
+}

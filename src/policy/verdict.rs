@@ -1,0 +1,125 @@
+//! What was decided.
+
+use super::holder::Bar;
+use super::reason::Reason;
+use crate::image::{Digest, Repository};
+use crate::trust::KeyId;
+use crate::trust::notary::Objection;
+
+/// A decision on one call or one name.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It may go on.
+    Allow(Grant),
+    /// It may not.
+    Deny(Refusal),
+}
+
+/// On what grounds something may go on.
+#[derive(Clone, Debug)]
+pub enum Grant {
+    /// It brings and runs no image content, or the operator allows it unseen.
+    NotJudged,
+    /// The engine has nothing by that name or ID, and will say so itself.
+    NothingThere,
+    /// It was proven.
+    Proven {
+        /// By the trust data of this repository.
+        repository: Repository,
+        /// Under this tag.
+        tag: String,
+        /// As this digest.
+        digest: Digest,
+        /// By these signatures; those with a doubt did not count.
+        signers: Vec<Signer>,
+    },
+}
+
+/// That something may not go on, and why.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    reason: Box<Reason>,
+}
+
+/// Somebody's signature on the tag in question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// Who holds the key, where the policy knows.
+    pub user: Option<String>,
+    /// The user's teams.
+    pub teams: Vec<String>,
+    /// The role signed.
+    pub role: String,
+    /// The canonical ID of the key that signed.
+    pub key_id: KeyId,
+    /// Why the signature does not count, if so.
+    pub doubt: Option<Doubt>,
+}
+
+/// Why a valid signature does not count towards the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It does not tell who vouches for the tag.
+    Role(Objection),
+    /// Its key is a known user's, and does not count.
+    Key(Bar),
+    /// It is on another digest than the one released.
+    OtherDigest(Digest),
+    /// Nobody in the policy holds the key.
+    UnknownKey,
+}
+
+impl Refusal {
+    /// A refusal for this reason.
+    pub fn new(reason: Reason) -> Self {
+        Self { reason: Box::new(reason) }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+}
+
+impl Verdict {
+    /// Whether it may go on.
+    pub fn is_allow(&self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
+
+    /// A stable word for it: `signed`, `not-judged`, `nothing-there`, or the reason's.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Allow(Grant::NotJudged) => "not-judged",
+            Self::Allow(Grant::NothingThere) => "nothing-there",
+            Self::Allow(Grant::Proven { .. }) => "signed",
+            Self::Deny(refusal) => refusal.reason.code(),
+        }
+    }
+
+    /// The digest it is about: proven, or released and not proven.
+    pub fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Allow(Grant::Proven { digest, .. }) => Some(*digest),
+            Self::Allow(_) => None,
+            Self::Deny(refusal) => refusal.reason.digest(),
+        }
+    }
+
+    /// The signatures it is about.
+    pub fn signers(&self) -> &[Signer] {
+        match self {
+            Self::Allow(Grant::Proven { signers, .. }) => signers,
+            Self::Allow(_) => &[],
+            Self::Deny(refusal) => refusal.reason.signers(),
+        }
+    }
+
+    /// The required teams of which nobody signed.
+    pub fn missing_teams(&self) -> Vec<&str> {
+        match self {
+            Self::Deny(refusal) => refusal.reason.missing_teams(),
+            Self::Allow(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `POST /containers/create`, `…/start` and `…/restart`.
+//!
+//! Source: `postContainersCreate`, `postContainersStart` and `postContainersRestart` of
+//! Docker Engine 20.10, 26, 28 and 29, and `runconfig.ContainerConfigWrapper` of 20.10.
+
+use super::body::{self, Fields};
+use super::intent::{Intent, Routed, StartVerb};
+use super::query::Query;
+use super::refusal::{Refusal, excerpt};
+
+/// A new container.
+pub(super) fn create(request: &Routed<'_>) -> Result<Intent, Refusal> {
+    let query = Query::parse(request.target.query)?;
+    query.one("name")?;
+    query.one("platform")?;
+    let document = body::json(request.call)?;
+    let config = Fields::root(&document)?;
+    let Some(written) = config.text("Image")?.filter(|name| !name.is_empty()) else {
+        return Err(Refusal::NoImage { place: config.place("Image") });
+    };
+    let image = written.parse().map_err(|error| Refusal::BadReference {
+        place: config.place("Image"),
+        written: excerpt(written),
+        error,
+    })?;
+    for host_config in host_configs(config)? {
+        body::no_image_mounts(&host_config)?;
+    }
+    Ok(Intent::Create { image, written: written.to_owned() })
+}
+
+/// A start. Before API 1.24 its body could replace the container's host configuration.
+pub(super) fn start(request: &Routed<'_>) -> Result<Intent, Refusal> {
+    set_going(request, StartVerb::Start)
+}
+
+/// A restart.
+pub(super) fn restart(request: &Routed<'_>) -> Result<Intent, Refusal> {
+    set_going(request, StartVerb::Restart)
+}
+
+fn set_going(request: &Routed<'_>, verb: StartVerb) -> Result<Intent, Refusal> {
+    let query = Query::parse(request.target.query)?;
+    for parameter in ["checkpoint", "checkpoint-dir"] {
+        if query.one(parameter)?.is_some_and(|value| !value.is_empty()) {
+            return Err(Refusal::CheckpointStart);
+        }
+    }
+    body::absent(request.call)?;
+    Ok(Intent::Start { container: request.name()?.to_owned(), verb })
+}
+
+/// Where the body configures the host's side of the container: in `HostConfig`, and for
+/// 20.10 at the top level too, which it prefers (`ContainerConfigWrapper.getHostConfig`).
+fn host_configs(config: Fields<'_>) -> Result<impl Iterator<Item = Fields<'_>>, Refusal> {
+    Ok(config.object("HostConfig")?.into_iter().chain([config]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recorded::{NO_BODY, call, outcome};
+
+    const ID: &str = "145efec3e7674af0ea621617610fabe76eb46cfa88a9b225311d118e1d70acd8";
+
+    fn create(query: &str, body: &str) -> String {
+        let length = body.len().to_string();
+        let headers = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+        outcome(&call("POST", &format!("/v1.41/containers/create{query}"), &headers, body))
+    }
+
+    #[test]
+    fn reads_the_image_of_a_container() {
+        for (body, meant) in [
+            (r#"{"Image":"busybox"}"#.to_owned(), "create docker.io/library/busybox".to_owned()),
+            (r#"{"Image":"h.io/x:1"}"#.to_owned(), "create h.io/x:1".to_owned()),
+            (
+                format!(r#"{{"Image":"h.io/x:1@sha256:{ID}"}}"#),
+                format!("create h.io/x:1@sha256:{ID}"),
+            ),
+            (format!(r#"{{"Image":"{ID}"}}"#), format!("create sha256:{ID}")),
+            (
+                format!(r#"{{"Image":"{}"}}"#, &ID[..12]),
+                format!("create docker.io/library/{}", &ID[..12]),
+            ),
+            (
+                r#"{"Image":"x","HostConfig":null,"Labels":{"image":"y"}}"#.to_owned(),
+                "create docker.io/library/x".to_owned(),
+            ),
+            (
+                r#"{"Image":"x","HostConfig":{"Mounts":[{"Type":"bind","Source":"/srv"}]}}"#
+                    .to_owned(),
+                "create docker.io/library/x".to_owned(),
+            ),
+            (
+                r#"{"Image":"x","HostConfig":{"Mounts":null},"Mounts":[]}"#.to_owned(),
+                "create docker.io/library/x".to_owned(),
+            ),
+        ] {
+            assert_eq!(create("?name=a&platform=linux%2Famd64", &body), meant, "{body}");
+        }
+    }
+
+    #[test]
+    fn refuses_bodies_without_one_reading() {
+        for (body, code) in [
+            ("", "body-withheld"),
+            ("null", "body-malformed"),
+            ("[]", "body-malformed"),
+            (r#"{"Image":"x"}{}"#, "body-malformed"),
+            (r#"{"Image":"x"}]"#, "body-malformed"),
+            (r#"{"Image":"x","image":"y"}"#, "body-malformed"),
+            (r#"{"Image":1}"#, "body-malformed"),
+            (r#"{"Image":["x"]}"#, "body-malformed"),
+            (r#"{"Image":"x","HostConfig":[]}"#, "body-malformed"),
+            (r#"{"Image":"x","HostConfig":{"Mounts":{}}}"#, "body-malformed"),
+            (r#"{"Image":"x","HostConfig":{"Mounts":[null]}}"#, "body-malformed"),
+            (r#"{"Image":"x","HostConfig":{"Mounts":[{"Type":1}]}}"#, "body-malformed"),
+            (r#"{"IMAGE":"x"}"#, "ambiguous-name"),
+            (r#"{"Image":"x","hostConfig":{}}"#, "ambiguous-name"),
+            (r#"{"Image":"x","HostConfig":{"mounts":[]}}"#, "ambiguous-name"),
+            (r#"{"Image":"x","HostConfig":{"Mounts":[{"type":"image"}]}}"#, "ambiguous-name"),
+            ("{}", "no-image"),
+            (r#"{"Image":""}"#, "no-image"),
+            (r#"{"Image":null}"#, "no-image"),
+            (r#"{"Image":"EVIL/x"}"#, "bad-reference"),
+            (r#"{"Image":" x"}"#, "bad-reference"),
+            (r#"{"Image":"x@sha512:00"}"#, "bad-reference"),
+            (r#"{"Image":"x","HostConfig":{"Mounts":[{},{"Type":"image"}]}}"#, "image-mount"),
+            (r#"{"Image":"x","Mounts":[{"Type":"image"}]}"#, "image-mount"),
+        ] {
+            assert_eq!(create("", body), format!("deny {code}"), "{body}");
+        }
+        for query in ["?name=a&name=b", "?platform=&platform=x", "?name=a;b", "?name=%zz"] {
+            assert_eq!(create(query, r#"{"Image":"x"}"#), "deny query-malformed", "{query}");
+        }
+    }
+
+    /// As sent by docker CLI 20.10 (text/plain) and 28, compose and the Python SDK.
+    #[test]
+    fn reads_starts_of_every_client() {
+        for (target, headers, meant) in [
+            ("/v1.41/containers/web/start", NO_BODY, "start web"),
+            (
+                "/v1.41/containers/web/start",
+                &[("Content-Length", "0"), ("Content-Type", "text/plain")][..],
+                "start web",
+            ),
+            (
+                "/v1.51/containers/web/start?detachKeys=ctrl-p",
+                &[("Content-Length", "0"), ("User-Agent", "Docker-Client/28.2.2 (linux)")],
+                "start web",
+            ),
+            (
+                "/v1.44/containers/web/restart?t=10",
+                &[("Content-Length", "0"), ("Accept-Encoding", "gzip, deflate")],
+                "restart web",
+            ),
+            ("/containers/web/start?checkpoint=", NO_BODY, "start web"),
+            ("/v1.41/containers/create/start", NO_BODY, "start create"),
+            ("/v1.41/containers/a/b/start", NO_BODY, "start a/b"),
+            ("/v1.41/containers/a/start/restart", NO_BODY, "restart a/start"),
+            ("/v1.41/containers/a%2Fb/start", NO_BODY, "start a/b"),
+        ] {
+            assert_eq!(outcome(&call("POST", target, headers, "")), meant, "{target}");
+        }
+    }
+
+    #[test]
+    fn refuses_starts_that_carry_more() {
+        for (target, headers, body, code) in [
+            ("/v1.41/containers/a/start", &[][..], "", "form-body"),
+            ("/v1.41/containers/a/restart", &[("Content-Type", "text/plain")], "", "form-body"),
+            ("/v1.23/containers/a/start", &[("Content-Length", "2")], "{}", "form-body"),
+            ("/v1.41/containers/a/start?checkpoint=c", NO_BODY, "", "checkpoint-start"),
+            ("/v1.41/containers/a/start?checkpoint-dir=%2Ftmp", NO_BODY, "", "checkpoint-start"),
+            ("/v1.41/containers/a/start?checkpoint=&checkpoint=c", NO_BODY, "", "query-malformed"),
+            ("/v1.41/containers/a/start?x=%zz", NO_BODY, "", "query-malformed"),
+            ("/v1.41/containers/a%2Fstart", NO_BODY, "", "target-malformed"),
+            ("/v1.41/containers/a/st%61rt", NO_BODY, "", "target-malformed"),
+            ("/v1.41/containers/a+b/start", NO_BODY, "", "target-malformed"),
+            ("/v1.41/containers/a/start/", NO_BODY, "", "unknown-route"),
+            ("/v1.41/containers/start", NO_BODY, "", "unknown-route"),
+            ("/v1.41/containers/a/Start", NO_BODY, "", "unknown-route"),
+        ] {
+            let outcome = outcome(&call("POST", target, headers, body));
+            assert_eq!(outcome, format!("deny {code}"), "{target}");
+        }
+    }
+}

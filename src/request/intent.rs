@@ -1,0 +1,112 @@
+//! What a call would do.
+
+use crate::image::{ImageName, Reference};
+
+use super::endpoint::{self, Decision};
+use super::permission::Permission;
+use super::refusal::Refusal;
+use super::target::{Target, is_plain, is_read};
+use super::wire::Call;
+
+/// What a call would do, as far as image content is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Nothing that brings or runs image content.
+    Pass,
+    /// Something that goes around signatures, and that only the operator can allow.
+    Guarded {
+        /// What must be allowed.
+        permission: Permission,
+        /// The pattern of the route, for messages.
+        route: &'static str,
+    },
+    /// Fetch an image. Exactly one of tag and digest is set.
+    Pull(Reference),
+    /// Make a container of an image.
+    Create {
+        /// The image.
+        image: ImageName,
+        /// The same as the caller spelled it, which is what the engine resolves.
+        written: String,
+    },
+    /// Run a container, whose own image decides.
+    Start {
+        /// The container's name, ID or part of an ID, as the caller wrote it.
+        container: String,
+        /// How.
+        verb: StartVerb,
+    },
+    /// Run an image on the nodes of the swarm, which ask nobody. The digest is set.
+    Service {
+        /// The image.
+        image: Reference,
+        /// How.
+        verb: ServiceVerb,
+    },
+    /// Return a service to its previous specification, whose image decides.
+    Rollback {
+        /// The service's name or ID, as the caller wrote it.
+        service: String,
+    },
+}
+
+/// How a container is set going. A restart starts a container that never ran, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StartVerb {
+    /// `POST /containers/{name}/start`
+    Start,
+    /// `POST /containers/{name}/restart`
+    Restart,
+}
+
+/// How a service gets its specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServiceVerb {
+    /// `POST /services/create`
+    Create,
+    /// `POST /services/{id}/update`
+    Update,
+}
+
+/// Reads a call: what would it do?
+pub fn read(call: &Call) -> Result<Intent, Refusal> {
+    let target = match Target::parse(&call.uri) {
+        Ok(target) => target,
+        // A read of something oddly named is a read all the same, and reads always pass.
+        Err(_) if matches!(call.method.as_str(), "GET" | "HEAD") && is_read(&call.uri) => {
+            return Ok(Intent::Pass);
+        }
+        Err(refusal) => return Err(refusal),
+    };
+    let (endpoint, name) = endpoint::find(&call.method, &target)?;
+    let route = endpoint.pattern;
+    match endpoint.decision {
+        Decision::Pass => Ok(Intent::Pass),
+        Decision::Read(reader) => reader(&Routed { call, target, route, name }),
+        Decision::Guarded(permission) => Ok(Intent::Guarded { permission, route }),
+        Decision::Deny(why) => Err(Refusal::ClosedRoute { route, why }),
+    }
+}
+
+/// A call whose route is known, as the readers get it.
+pub(super) struct Routed<'c> {
+    pub call: &'c Call,
+    pub target: Target<'c>,
+    /// The pattern that matched.
+    pub route: &'static str,
+    /// What the pattern's first placeholder stands for.
+    name: String,
+}
+
+impl Routed<'_> {
+    /// The name in the path, which must be one that others can repeat to the engine.
+    pub fn name(&self) -> Result<&str, Refusal> {
+        if !self.name.is_empty() && self.name.bytes().all(is_plain) {
+            Ok(&self.name)
+        } else {
+            Err(Refusal::Target {
+                fault: "has a name of other than letters, digits and . _ : / @ -",
+            })
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! **Calls.** What would this API call do?
+//!
+//! The engine shows each call before it acts on it; this room reads it and answers
+//! with an [`Intent`], or with a [`Refusal`] where engine and reader could understand
+//! the call differently. It decides nothing about signatures and knows no policy: what
+//! is signed, and what an operator allows, is for others to say.
+//!
+//! Knows [`image`](crate::image) and [`json`](crate::json) alone. Pure: bytes in, an
+//! answer out; no clock, no file, no network.
+//!
+//! How a call is read, in this order:
+//!
+//! 1. [`Call::from_json`] takes the engine's message apart (`wire`);
+//! 2. the request target is split by hand, since every parser cuts it elsewhere (`target`);
+//! 3. one table says what each route of the API means (`endpoint`);
+//! 4. the routes that bring or run image content have a reader of their own (`pull`,
+//!    `container`, `service`), on top of one query reader and one body reader.
+//!
+//! Whatever none of these knows is refused.
+
+mod body;
+mod container;
+mod endpoint;
+mod intent;
+mod permission;
+mod pull;
+mod query;
+mod refusal;
+mod service;
+mod target;
+mod wire;
+
+#[cfg(test)]
+mod recorded;
+
+pub use intent::{Intent, ServiceVerb, StartVerb, read};
+pub use permission::Permission;
+pub use refusal::Refusal;
+pub use wire::{ACTIVATE, Answer, Call, WireError};

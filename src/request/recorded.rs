@@ -1,0 +1,81 @@
+//! Calls recorded on real engines, and what this room must make of them.
+//!
+//! `tests/data/calls/cases.json` holds messages as Docker Engine 20.10.24 sent them. Where
+//! that engine never asks (B06, B07, B21, B22, F12, H11) and where no client could make it
+//! (`P…`), they are written as it would.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Call, Intent, Refusal, ServiceVerb, StartVerb, read};
+
+/// The header with which a caller proves that there is no body.
+pub(super) const NO_BODY: &[(&str, &str)] = &[("Content-Length", "0")];
+
+/// A call as the engine would show it.
+pub(super) fn call(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Call {
+    use base64::Engine as _;
+    let headers: serde_json::Map<_, _> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+    let message = serde_json::json!({
+        "RequestMethod": method,
+        "RequestUri": uri,
+        "RequestHeaders": headers,
+        "RequestBody": base64::engine::general_purpose::STANDARD.encode(body),
+    });
+    Call::from_json(message.to_string().as_bytes()).unwrap()
+}
+
+/// What is made of a call, in a line.
+pub(super) fn outcome(call: &Call) -> String {
+    match read(call) {
+        Ok(Intent::Pass) => "pass".to_owned(),
+        Ok(Intent::Guarded { permission, .. }) => format!("guarded {permission}"),
+        Ok(Intent::Pull(image)) => format!("pull {image}"),
+        Ok(Intent::Create { image, .. }) => format!("create {image}"),
+        Ok(Intent::Start { container, verb: StartVerb::Start }) => format!("start {container}"),
+        Ok(Intent::Start { container, verb: StartVerb::Restart }) => format!("restart {container}"),
+        Ok(Intent::Service { image, verb: ServiceVerb::Create }) => {
+            format!("service create {image}")
+        }
+        Ok(Intent::Service { image, verb: ServiceVerb::Update }) => {
+            format!("service update {image}")
+        }
+        Ok(Intent::Rollback { service }) => format!("rollback {service}"),
+        Err(refusal) => {
+            check_words(&refusal);
+            format!("deny {}", refusal.code())
+        }
+    }
+}
+
+/// A refusal is one line of sane length, and says what to do.
+fn check_words(refusal: &Refusal) {
+    let text = refusal.to_string();
+    assert!(!text.contains(['\n', '\0']) && text.len() < 1000, "{text}");
+    assert!(refusal.remedy().ends_with('.'), "{text}");
+}
+
+#[derive(Deserialize)]
+struct Case<'a> {
+    id: &'a str,
+    why: String,
+    #[serde(borrow)]
+    call: &'a RawValue,
+    expect: &'a str,
+}
+
+#[test]
+fn recorded_calls_are_read_as_they_must_be() {
+    let text = include_str!("../../tests/data/calls/cases.json");
+    let cases: Vec<Case<'_>> = serde_json::from_str(text).unwrap();
+    assert!(cases.len() > 100, "only {} cases", cases.len());
+    let wrong: Vec<String> = cases
+        .into_iter()
+        .filter_map(|Case { id, why, call, expect }| {
+            let outcome = outcome(&Call::from_json(call.get().as_bytes()).unwrap());
+            (outcome != expect).then(|| format!("{id} ({why}): {outcome}, not {expect}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
