@@ -13,6 +13,7 @@ mod auth;
 mod challenge;
 mod clock;
 mod credentials;
+mod engine;
 mod http;
 mod https;
 mod registry;
@@ -27,6 +28,7 @@ mod verifier;
 
 pub use clock::{Deadline, now};
 pub use credentials::{Credentials, CredentialsError};
+pub use engine::{Container, Engine, EngineError, LocalImage, Service};
 pub use registry::Registry;
 pub use remote::{RegistrySettings, Remote, SettingsError};
 pub use tls::{BundleError, TlsError, certificates};

@@ -3,6 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -286,4 +288,21 @@ pub(super) async fn fetch_root(settings: RegistrySettings) -> Result<Vec<u8>, Un
     let remote = Remote::new(settings).unwrap();
     let gun = "h.io/app".parse().unwrap();
     remote.trust_server().fetch(&gun, "root.json", 100, patient()).await
+}
+
+/// An HTTP server on a unix socket, as an engine is.
+pub(super) fn engine(
+    socket: &Path,
+    script: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static,
+) -> Seen {
+    let listener = UnixListener::bind(socket).unwrap();
+    let (script, seen) = (Arc::new(script), Seen::default());
+    let accepting = seen.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (script, seen) = (script.clone(), accepting.clone());
+            thread::spawn(move || seen.serve(stream.unwrap(), &*script));
+        }
+    });
+    seen
 }
