@@ -156,7 +156,16 @@ fn signed_by(signers: &[Signer]) -> String {
     if signers.is_empty() {
         return "signed by: nobody".to_owned();
     }
-    let mut told: Vec<String> = signers.iter().take(MAX_SIGNERS).map(one_signer).collect();
+    // The lists that everyone re-signs last, and not at all for a key that is told of
+    // already: but that the missing signer did sign the list is what people stumble over.
+    let is_list = |signer: &&Signer| {
+        matches!(signer.doubt, Some(Doubt::Role(Objection::Owner | Objection::Releases)))
+    };
+    let (lists, people): (Vec<_>, Vec<_>) = signers.iter().partition(is_list);
+    let new = |list: &&Signer| people.iter().all(|signer| signer.key_id != list.key_id);
+    let signers: Vec<_> = people.iter().copied().chain(lists.into_iter().filter(new)).collect();
+    let mut told: Vec<String> =
+        signers.iter().take(MAX_SIGNERS).map(|signer| one_signer(signer)).collect();
     if signers.len() > MAX_SIGNERS {
         told.push(format!("and {} more", signers.len() - MAX_SIGNERS));
     }
