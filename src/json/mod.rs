@@ -8,7 +8,7 @@
 //! level, invalid UTF-8, lone surrogates, numbers out of range, text after the value,
 //! depth and size past a limit.
 //!
-//! The lexing is `serde_json`'s; the strictness is in [`Seed`].
+//! The lexing is `serde_json`'s; the strictness is in `Seed`, below.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
