@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn faults_have_a_place() {
         for (text, line, column, what) in [
-            ("[trust_configuration\n", 1, 21, "invalid table header"),
+            ("[trust_configuration\n", 1, 21, "unclosed table"),
             ("x = 1\n[trust_configuration]\nrequire_content_trust = true\n", 1, 1, "unknown field"),
             (
                 "[trust_configuration]\nrequire_content_trust = true\nreqire_signature_from = []\n",

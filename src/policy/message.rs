@@ -41,7 +41,7 @@ impl Reason {
             | Self::Unnamed { reference } => {
                 format!("image or trust data does not exist for {reference}")
             }
-            Self::OtherImage { .. } | Self::SignatureMissing { .. } => {
+            Self::OtherImage { .. } | Self::SignatureMissing(_) => {
                 "image did not meet required signing policy".to_owned()
             }
             Self::Unregistered { host } => format!("{host} must be a registered trusted registry"),
@@ -66,11 +66,11 @@ impl Reason {
     /// The lines after it.
     fn details(&self) -> Vec<String> {
         match self {
-            Self::SignatureMissing { reference, teams, signers, .. } => {
-                let mut lines = vec![missing(reference, teams), signed_by(signers)];
-                lines.push(remedy(reference, teams, signers));
-                lines
-            }
+            Self::SignatureMissing(short) => vec![
+                missing(&short.reference, &short.teams),
+                signed_by(&short.signers) + &besides(&short.left_out),
+                remedy(&short.reference, &short.teams, &short.signers),
+            ],
             Self::OtherImage { reference, signed, found, place } => {
                 let (found, fix) = match place {
                     Place::Engine => (
@@ -92,12 +92,14 @@ impl Reason {
                 };
                 vec![format!("signed: {reference} is {signed}"), found, fix]
             }
-            Self::NotSigned { reference, signers } => {
+            Self::NotSigned { reference, signers, left_out } => {
                 let mut lines = Vec::new();
                 if signers.is_empty() {
-                    lines.push("missing: its repository has trust data, but none that releases this".to_owned());
+                    lines.push("missing: its repository has trust data, but none that releases this".to_owned()
+                            + &besides(left_out));
                 } else {
-                    lines.push("missing: it is not released; neither targets/releases nor targets names it".to_owned());
+                    lines.push("missing: it is not released; neither targets/releases nor targets names it".to_owned()
+                            + &besides(left_out));
                     lines.push(signed_by(signers));
                 }
                 lines.push(format!("to do: have it signed, with `docker trust sign {reference}`"));
@@ -152,11 +154,29 @@ fn missing(reference: &str, teams: &[(String, Vec<String>)]) -> String {
     line
 }
 
+/// Delegations that might have told more, had they been in order.
+fn besides(left_out: &[String]) -> String {
+    if left_out.is_empty() {
+        String::new()
+    } else {
+        format!("; left out, since {}", left_out.join(", and "))
+    }
+}
+
 fn signed_by(signers: &[Signer]) -> String {
     if signers.is_empty() {
         return "signed by: nobody".to_owned();
     }
-    let mut told: Vec<String> = signers.iter().take(MAX_SIGNERS).map(one_signer).collect();
+    // The lists that everyone re-signs last, and not at all for a key that is told of
+    // already: but that the missing signer did sign the list is what people stumble over.
+    let is_list = |signer: &&Signer| {
+        matches!(signer.doubt, Some(Doubt::Role(Objection::Owner | Objection::Releases)))
+    };
+    let (lists, people): (Vec<_>, Vec<_>) = signers.iter().partition(is_list);
+    let new = |list: &&Signer| people.iter().all(|signer| signer.key_id != list.key_id);
+    let signers: Vec<_> = people.iter().copied().chain(lists.into_iter().filter(new)).collect();
+    let mut told: Vec<String> =
+        signers.iter().take(MAX_SIGNERS).map(|signer| one_signer(signer)).collect();
     if signers.len() > MAX_SIGNERS {
         told.push(format!("and {} more", signers.len() - MAX_SIGNERS));
     }

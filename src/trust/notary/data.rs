@@ -37,8 +37,6 @@ pub(super) struct LoadedRole {
     pub parent: Option<usize>,
     /// The keys that really signed this file.
     pub signers: Vec<SigningKey>,
-    /// SHA-256 of the bytes they signed.
-    pub payload: [u8; 32],
     pub targets: BTreeMap<String, Digest>,
 }
 
@@ -47,6 +45,12 @@ impl LoadedRole {
     fn digest_of(&self, tag: &str) -> Option<Digest> {
         let admitted = self.paths.iter().any(|path| tag.starts_with(path.as_str()));
         admitted.then(|| self.targets.get(tag).copied()).flatten()
+    }
+
+    /// Whether both hold the same signed bytes. Two files signed one after the other
+    /// differ in their expiry dates, which count nanoseconds.
+    fn is_same_file(&self, other: &Self) -> bool {
+        self.header == other.header && self.targets == other.targets
     }
 }
 
@@ -192,7 +196,7 @@ impl TrustData {
                 Role::Delegation(name) => name.is_releases(),
                 _ => true,
             };
-            of_all && other.payload == loaded.payload
+            of_all && other.is_same_file(loaded)
         });
         if shared {
             Some(Objection::SharedFile)

@@ -1,0 +1,55 @@
+//! Where configuration and state are, and how they are read.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::policy::{ConfigError, Policy};
+
+/// Where configuration and state are.
+#[derive(clap::Args, Debug)]
+pub struct Places {
+    /// The policy
+    ///
+    /// Unknown keys are errors. Files it names are relative to it.
+    #[arg(long, value_name = "FILE", default_value = "/etc/countersign/countersign.toml")]
+    pub config: PathBuf,
+
+    /// Where verified trust data is kept
+    ///
+    /// Holds what the node needs to decide while the trust server is away, and the highest
+    /// versions seen, so that nothing older is taken for new. Made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/countersign")]
+    pub state_dir: PathBuf,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The file says something that cannot be.
+    #[error("{}:{}:{}: {}", path.display(), error.line, error.column, error.what)]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What and where.
+        error: ConfigError,
+    },
+}
+
+/// Reads the policy and the files it names.
+pub fn load(path: &Path) -> Result<Policy, LoadError> {
+    let text =
+        fs::read_to_string(path).map_err(|error| LoadError::Io { path: path.to_owned(), error })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Policy::from_toml(&text, &|file| fs::read_to_string(folder.join(file)))
+        .map_err(|error| LoadError::Config { path: path.to_owned(), error })
+}

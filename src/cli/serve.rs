@@ -1,0 +1,168 @@
+//! `countersign serve`
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::cannot_begin;
+use super::config::{Places, load};
+use crate::gate::{Gate, Settings};
+use crate::policy::Policy;
+use crate::server::{Listener, serve};
+use crate::source::Engine;
+
+/// Run the plugin
+///
+/// Listens on the plugin socket and answers the engine's calls until it gets SIGTERM or
+/// SIGINT; calls under way are still answered.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = EXAMPLE)]
+pub struct Args {
+    #[command(flatten)]
+    places: Places,
+
+    /// The plugin socket to make
+    ///
+    /// Its name is the plugin's: engines look for /run/docker/plugins/NAME.sock. Not used
+    /// where systemd hands a socket over.
+    #[arg(long, value_name = "PATH", default_value = "/run/docker/plugins/countersign.sock")]
+    socket: PathBuf,
+
+    /// The engine's socket
+    ///
+    /// Asked which image a name, an ID or a container really stands for. A path, or a
+    /// unix:// URL.
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "DOCKER_HOST",
+        default_value = "/var/run/docker.sock",
+        value_parser = socket_path
+    )]
+    engine: PathBuf,
+
+    /// Write the log as JSON, one object a line
+    #[arg(long)]
+    log_json: bool,
+}
+
+const EXAMPLE: &str = r#"The policy, /etc/countersign/countersign.toml:
+
+  [trust_configuration]
+  require_content_trust = true
+  require_signature_from = ["CI"]        # a member of each; [] = any known user
+
+  [[registries]]
+  host_address = "registry.example.com"  # as in image names; with its port if not 443
+  ca_file = "registry-ca.pem"
+  # trust_server = "https://notary.example.com"
+
+  [teams]
+  CI = ["jenkins"]
+
+  [users.jenkins]
+  certificates = ["users/jenkins/cert.pem"]
+
+Tell the engine of it in /etc/docker/daemon.json, not with a flag (an engine forgets the
+flag when it is told to reload its configuration):
+
+  "authorization-plugins": ["countersign"]"#;
+
+fn socket_path(text: &str) -> Result<PathBuf, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    if path.starts_with('/') {
+        Ok(PathBuf::from(path))
+    } else {
+        Err("the engine is asked over its unix socket: give its path".to_owned())
+    }
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    start_log(args.log_json);
+    let gate = match gate(args) {
+        Ok(gate) => gate,
+        Err(error) => return cannot_begin(&error),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return cannot_begin(&error),
+    };
+    runtime.block_on(listen(gate, &args.socket))
+}
+
+fn gate(args: &Args) -> Result<Gate, Box<dyn std::error::Error>> {
+    let policy = load(&args.places.config)?;
+    describe(&policy);
+    let engine = Some(Engine::new(&args.engine)?);
+    let state_dir = args.places.state_dir.clone();
+    Ok(Gate::new(Settings { policy, engine, state_dir, offline: false })?)
+}
+
+async fn listen(gate: Gate, socket: &Path) -> ExitCode {
+    let listener = match Listener::activated() {
+        Ok(Some(listener)) => Ok(listener),
+        Ok(None) => Listener::bind(socket),
+        Err(error) => Err(error),
+    };
+    let listener = match listener {
+        Ok(listener) => listener,
+        Err(error) => return cannot_begin(&error),
+    };
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => return cannot_begin(&error),
+        };
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        notify(sd_notify::NotifyState::Stopping);
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
+    notify(sd_notify::NotifyState::Ready);
+    serve(Arc::new(gate), &listener, told).await;
+    ExitCode::SUCCESS
+}
+
+fn describe(policy: &Policy) {
+    if !policy.is_enforced() {
+        warn!("require_content_trust is false: every call is allowed");
+    }
+    if policy.registries().is_empty() {
+        warn!("no registry is registered: no image can be allowed");
+    }
+    info!(
+        registries = policy.registries().len(),
+        users = policy.users(),
+        required_teams = ?policy.required_teams(),
+        "policy"
+    );
+}
+
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        error!(%error, "systemd could not be notified");
+    }
+}
+
+/// To standard error, where systemd and people look. `RUST_LOG` chooses the level.
+fn start_log(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        log.json().init();
+    } else {
+        log.with_ansi(colours()).init();
+    }
+}
+
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}

@@ -1,0 +1,149 @@
+//! Gathering: what does the engine hold, what does the trust data say, what would the
+//! registry serve?
+
+use jiff::Timestamp;
+use tracing::debug;
+
+use super::{Decision, Gate, NETWORK};
+use crate::image::{Digest, ImageName, Reference};
+use crate::policy::{self, Evidence, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict};
+use crate::source::{Deadline, LocalImage};
+
+/// What was gathered for a subject.
+pub(super) struct Gathered {
+    pub subject: Subject,
+    pub evidence: Evidence,
+    /// The subject as people call it.
+    pub told: String,
+    pub notes: Vec<String>,
+}
+
+impl Gate {
+    /// Gathers the evidence for a subject, or decides where nothing can be gathered.
+    pub(super) async fn gather(
+        &self,
+        subject: Subject,
+        now: Timestamp,
+    ) -> Result<Gathered, Box<Decision>> {
+        let subject = match subject {
+            Subject::Rollback(service) => self.previous(&service).await.map_err(Box::new)?,
+            other => other,
+        };
+        let held = self.held(&subject).await;
+        let told = match (&subject, &held) {
+            (Subject::Pull(one) | Subject::Service(one) | Subject::Name(one), _) => one.to_string(),
+            (_, Held::Image(image)) => format!("{} ({})", image.called, image.id),
+            (Subject::Create { written, .. }, _) => written.clone(),
+            (Subject::Container(name) | Subject::Rollback(name), _) => name.clone(),
+        };
+        let deadline = Deadline::after(NETWORK);
+        let mut evidence = Evidence { held, ..Evidence::default() };
+        let mut notes = Vec::new();
+        let (trust, served) = tokio::join!(
+            async {
+                let mut trust = Vec::new();
+                for repository in policy::repositories(&self.policy, &subject, &evidence.held) {
+                    let (data, note) =
+                        self.repositories().trust_data(&repository, now, deadline).await;
+                    notes.extend(note);
+                    trust.push((repository, data));
+                }
+                trust
+            },
+            self.served(&subject, deadline),
+        );
+        evidence.trust = trust;
+        evidence.served = served;
+        Ok(Gathered { subject, evidence, told, notes })
+    }
+
+    /// What the engine holds for a subject, where that is what decides.
+    async fn held(&self, subject: &Subject) -> Held {
+        let Some(engine) = &self.engine else { return Held::NotAsked };
+        match subject {
+            Subject::Pull(_) | Subject::Service(_) | Subject::Rollback(_) | Subject::Name(_) => {
+                Held::NotAsked
+            }
+            Subject::Create { written, .. } => match engine.image(written).await {
+                Ok(Some(image)) => Held::Image(describe(&image, written)),
+                Ok(None) => Held::Absent,
+                Err(error) => Held::Unknown(error.to_string()),
+            },
+            Subject::Container(name) => {
+                let container = match engine.container(name).await {
+                    Ok(Some(container)) => container,
+                    Ok(None) => return Held::Absent,
+                    Err(error) => return Held::Unknown(error.to_string()),
+                };
+                let Ok(ImageName::Id(id)) = container.image.parse() else {
+                    let what = "it says of a container that it was made of no image";
+                    return Held::Unknown(what.to_owned());
+                };
+                let called = container.config_image;
+                match engine.image(&container.image).await {
+                    Ok(Some(image)) => Held::Image(describe(&image, &called)),
+                    // Removed by force since: its ID is all there is to go by.
+                    Ok(None) => Held::Image(HeldImage {
+                        id,
+                        digests: vec![id.0],
+                        names: Vec::new(),
+                        called,
+                    }),
+                    Err(error) => Held::Unknown(error.to_string()),
+                }
+            }
+        }
+    }
+
+    /// What the registry would serve for a tag that is to be pulled. No answer is no
+    /// reason to refuse: what is pulled is judged again before it runs.
+    async fn served(&self, subject: &Subject, deadline: Deadline) -> Served {
+        let Subject::Pull(Reference { repository, tag: Some(tag), digest: None }) = subject else {
+            return Served::Unknown;
+        };
+        match self.repositories().served(repository, tag, deadline).await {
+            Some(Ok(Some(digest))) => Served::Digest(digest),
+            Some(Ok(None)) | None => Served::Unknown,
+            Some(Err(error)) => {
+                debug!(%repository, %tag, %error, "what the registry serves is not known");
+                Served::Unknown
+            }
+        }
+    }
+
+    /// The subject of a rollback: the previous specification, which only the engine knows.
+    async fn previous(&self, service: &str) -> Result<Subject, Decision> {
+        let deny = |reason| Decision {
+            verdict: Verdict::Deny(Refusal::new(reason)),
+            subject: format!("service {service}"),
+            notes: Vec::new(),
+        };
+        let Some(engine) = &self.engine else { return Err(deny(Reason::Internal)) };
+        let found = engine
+            .service(service)
+            .await
+            .map_err(|error| deny(Reason::Engine { cause: error.to_string() }))?;
+        let image = found.and_then(|service| service.previous_image).ok_or_else(|| {
+            let what = format!("previous specification of service {service}");
+            deny(Reason::NothingThere { what })
+        })?;
+        policy::previous(&image).map_err(|refusal| Decision {
+            verdict: Verdict::Deny(refusal),
+            subject: image,
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// What of an engine's image the policy may go by.
+fn describe(image: &LocalImage, called: &str) -> HeldImage {
+    let mut digests: Vec<Digest> = vec![image.id.0];
+    let known = image.repo_digests.iter().map(|(_, digest)| *digest);
+    for digest in image.descriptor.into_iter().chain(known) {
+        if !digests.contains(&digest) {
+            digests.push(digest);
+        }
+    }
+    let names = image.repo_digests.iter().filter_map(|(name, _)| name.parse().ok()).collect();
+    HeldImage { id: image.id, digests, names, called: called.to_owned() }
+}

@@ -1,0 +1,122 @@
+//! **The conductor.** One question's way from bytes to verdict.
+//!
+//! [`Gate::decide`] is the straight line: read the call, plan, gather what the plan wants,
+//! judge. The plugin's socket and `countersign check` both go through here, so what an
+//! operator sees is what the engine gets.
+//!
+//! Knows all rooms but `server` and `cli`. The only place where the failure of a source
+//! becomes a reason.
+
+mod gather;
+mod refresh;
+mod repositories;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::image::Reference;
+use crate::policy::{self, Plan, Policy, Subject, Verdict};
+use crate::request::{self, Call};
+use crate::source::{self, Engine, StoreError};
+
+pub use repositories::Repositories;
+
+/// How long a decision waits for trust server and registry together. The engine itself
+/// would wait for ever, and a person for a few seconds.
+pub const NETWORK: Duration = Duration::from_secs(5);
+
+/// Everything a decision needs.
+pub struct Gate {
+    policy: Policy,
+    engine: Option<Engine>,
+    repositories: Repositories,
+}
+
+/// What a gate is made of.
+pub struct Settings {
+    /// The policy to judge by.
+    pub policy: Policy,
+    /// The engine to ask what it holds; none for `check`.
+    pub engine: Option<Engine>,
+    /// Where trust data is kept between runs.
+    pub state_dir: PathBuf,
+    /// Whether to decide by what is kept alone, without the network.
+    pub offline: bool,
+}
+
+/// Why a gate cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The state directory cannot be used.
+    #[error("the state directory cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// A registry's entry cannot be used.
+    #[error("registry {host}: {cause}")]
+    Registry {
+        /// Which.
+        host: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// A verdict, and what is worth saying beside it.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What it is about, for people; empty where nothing was judged.
+    pub subject: String,
+    /// What went wrong without changing the verdict, such as a server that is away while
+    /// cached data is still good.
+    pub notes: Vec<String>,
+}
+
+impl Gate {
+    /// Builds a gate. Opens the state directory and connects to nothing.
+    pub fn new(settings: Settings) -> Result<Self, SetupError> {
+        let Settings { policy, engine, state_dir, offline } = settings;
+        let repositories = Repositories::new(&policy, &state_dir, offline)?;
+        Ok(Self { policy, engine, repositories })
+    }
+
+    /// The policy it judges by.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Decides a call of the engine.
+    pub async fn decide(&self, call: &Call) -> Decision {
+        match policy::plan(&self.policy, request::read(call)) {
+            Plan::Settled(verdict) => {
+                Decision { verdict, subject: String::new(), notes: Vec::new() }
+            }
+            Plan::Prove(subject) => self.prove(subject, source::now()).await,
+        }
+    }
+
+    /// Decides whether a name may run, by its trust data alone.
+    pub async fn check(&self, reference: Reference) -> Decision {
+        self.prove(Subject::Name(reference), source::now()).await
+    }
+
+    async fn prove(&self, subject: Subject, now: Timestamp) -> Decision {
+        let gathered = match self.gather(subject, now).await {
+            Ok(gathered) => gathered,
+            Err(decision) => return *decision,
+        };
+        let verdict = policy::judge(&self.policy, &gathered.subject, &gathered.evidence, now);
+        Decision { verdict, subject: gathered.told, notes: gathered.notes }
+    }
+
+    /// The trust data of one repository; for [`gather`] and for tests of the whole line.
+    pub(crate) fn repositories(&self) -> &Repositories {
+        &self.repositories
+    }
+}
+
+/// A gate that many connections share.
+pub type SharedGate = Arc<Gate>;

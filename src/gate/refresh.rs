@@ -1,0 +1,284 @@
+//! One refresh of one repository: drives an [`Update`] with files from disk and server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tracing::{error, info, warn};
+
+use super::repositories::{Kept, Registered};
+use crate::image::Repository;
+use crate::policy::Gap;
+use crate::source::{Deadline, Store, StoreError, Unavailable};
+use crate::trust::notary::{Fault, FileName, History, Role, Update, Wanted};
+
+/// What a refresh works with.
+pub(super) struct Refresh<'r> {
+    pub repository: &'r Repository,
+    pub registered: &'r Registered,
+    pub store: &'r Store,
+    /// Whether to ask the server first.
+    pub use_network: bool,
+    /// Whether to ask it after all where nothing on the node serves.
+    pub may_ask_anyway: bool,
+    pub now: Timestamp,
+    pub deadline: Deadline,
+}
+
+/// What came of it.
+pub(super) struct Refreshed {
+    pub outcome: Result<Kept, Gap>,
+    /// What went wrong without being the answer.
+    pub note: Option<String>,
+}
+
+/// Why an attempt came to nothing.
+enum Failure {
+    /// The server could not be asked.
+    Away(Unavailable),
+    /// What is there is not to be trusted.
+    Bad(Fault),
+    /// The node's own files cannot be used.
+    Disk(StoreError),
+    /// There is nothing, at the server or on the node.
+    Nothing,
+}
+
+/// Where the files of an attempt come from, beside those on disk that fit by hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Server,
+    Disk,
+}
+
+impl Refresh<'_> {
+    /// Refreshes: the server first, where it may be asked; then what is kept in memory;
+    /// then what is on disk.
+    pub async fn run(&self, kept: Option<Kept>) -> Refreshed {
+        let current = kept.filter(|kept| kept.data.check_current(self.now).is_ok());
+        let refused = if self.use_network {
+            match self.ask_server(current.as_ref()).await {
+                Ok(kept) => return Refreshed { outcome: Ok(kept), note: None },
+                Err(failure) => Some(failure),
+            }
+        } else {
+            None
+        };
+        let on_node = match current {
+            Some(kept) => Ok(kept),
+            None => self.attempt(Origin::Disk, None).await,
+        };
+        match (on_node, refused) {
+            (Ok(kept), refused) => {
+                let note = refused.map(|failure| self.tell(failure));
+                Refreshed { outcome: Ok(kept), note }
+            }
+            (Err(Failure::Disk(error)), _) => {
+                error!(repository = %self.repository, %error, "the stored trust data cannot be used");
+                let folder = self.store.folder(self.repository);
+                let cause = format!(
+                    "this node's own record of it cannot be used ({error}); removing {} makes it \
+                     begin anew",
+                    folder.display()
+                );
+                Refreshed { outcome: Err(Gap::Unavailable { cause }), note: None }
+            }
+            (Err(_), Some(failure)) => Refreshed { outcome: Err(self.gap(failure)), note: None },
+            // The server was left alone for a while; now it is needed.
+            (Err(_), None) if self.may_ask_anyway => {
+                let outcome = self.ask_server(None).await.map_err(|failure| self.gap(failure));
+                Refreshed { outcome, note: None }
+            }
+            (Err(Failure::Bad(fault)), None) => {
+                Refreshed { outcome: Err(Gap::Refused(fault)), note: None }
+            }
+            (Err(_), None) => {
+                let cause = "nothing is cached for it, and the network was not to be used";
+                Refreshed { outcome: Err(Gap::Unavailable { cause: cause.into() }), note: None }
+            }
+        }
+    }
+
+    /// Asks for the timestamp; where it is the one that is kept, nothing has changed.
+    async fn ask_server(&self, kept: Option<&Kept>) -> Result<Kept, Failure> {
+        let timestamp = match kept {
+            None => None,
+            Some(kept) => {
+                let wanted = FileName::Current(Role::Timestamp).to_string();
+                let bytes = self.fetch(&wanted, TIMESTAMP_MAX).await.map_err(Failure::Away)?;
+                if *bytes == *kept.timestamp {
+                    return Ok(kept.clone());
+                }
+                Some(bytes)
+            }
+        };
+        self.attempt(Origin::Server, timestamp).await
+    }
+
+    /// One whole update. `timestamp`: already fetched.
+    async fn attempt(
+        &self,
+        origin: Origin,
+        mut timestamp: Option<Vec<u8>>,
+    ) -> Result<Kept, Failure> {
+        let history = History {
+            root: self.read("root.json")?,
+            versions: self.store.versions(self.repository).map_err(Failure::Disk)?,
+        };
+        let known = history.root.is_some();
+        let mut update = Update::new(self.repository, &self.registered.root, &history, self.now)
+            .map_err(|fault| self.damaged(&fault))?;
+        let mut fetched: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut current_timestamp = Vec::new();
+        while let Some(wanted) = update.wanted() {
+            let plain = plain_name(&wanted.file);
+            let is_timestamp = wanted.file == FileName::Current(Role::Timestamp);
+            let bytes = match (is_timestamp.then(|| timestamp.take()).flatten(), origin) {
+                (Some(bytes), _) => Some(bytes),
+                (None, Origin::Disk) => self.read(&plain)?,
+                (None, Origin::Server) => match self.on_disk(&wanted, &plain)? {
+                    Some(bytes) => Some(bytes),
+                    None => self.download(&wanted).await?,
+                },
+            };
+            let Some(bytes) = bytes else {
+                // A repository without root is one without trust data.
+                if !known && wanted.file == FileName::Current(Role::Root) {
+                    return Err(Failure::Nothing);
+                }
+                update.absent().map_err(Failure::Bad)?;
+                continue;
+            };
+            update.offer(&bytes, self.now).map_err(Failure::Bad)?;
+            if is_timestamp {
+                current_timestamp.clone_from(&bytes);
+            }
+            if !matches!(wanted.file, FileName::RootVersion(_)) {
+                fetched.insert(plain, bytes);
+            }
+        }
+        let Some((data, versions)) = update.finish() else { return Err(Failure::Nothing) };
+        for (role, fault) in data.left_out() {
+            warn!(repository = %self.repository, %role, %fault, "a delegation was left out");
+        }
+        if origin == Origin::Server {
+            self.save(fetched, versions).await;
+        }
+        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into() })
+    }
+
+    /// A file on disk that is exactly the one wanted.
+    fn on_disk(&self, wanted: &Wanted, plain: &str) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.read(plain)?.filter(|bytes| wanted.is(bytes)))
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        self.store.read(self.repository, name).map_err(Failure::Disk)
+    }
+
+    async fn download(&self, wanted: &Wanted) -> Result<Option<Vec<u8>>, Failure> {
+        match self.fetch(&wanted.file.to_string(), wanted.max_len).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(Failure::Away(error)),
+        }
+    }
+
+    async fn fetch(&self, file: &str, max: u64) -> Result<Vec<u8>, Unavailable> {
+        let server = self.registered.remote.trust_server();
+        let answer = server.fetch(self.repository, file, max, self.deadline).await;
+        let failure = answer.as_ref().err().filter(|error| !error.is_not_found());
+        self.registered.heard(failure);
+        answer
+    }
+
+    /// Keeps what was verified. That the disk is full changes no verdict, but the next
+    /// start would begin without it, so it is said loudly.
+    async fn save(&self, files: BTreeMap<String, Vec<u8>>, versions: BTreeMap<String, u64>) {
+        let (store, repository) = (self.store.clone(), self.repository.clone());
+        let written =
+            tokio::task::spawn_blocking(move || write(&store, &repository, &files, &versions));
+        match written.await {
+            Ok(Ok(())) => info!(repository = %self.repository, "trust data refreshed"),
+            Ok(Err(error)) => {
+                error!(repository = %self.repository, %error, "trust data could not be kept");
+            }
+            Err(error) => error!(%error, "trust data could not be kept"),
+        }
+    }
+
+    /// The root on disk was verified before it was written: now it is damaged.
+    fn damaged(&self, fault: &Fault) -> Failure {
+        Failure::Disk(StoreError {
+            path: self.store.folder(self.repository).join("root.json"),
+            error: std::io::Error::other(fault.to_string()),
+        })
+    }
+
+    fn gap(&self, failure: Failure) -> Gap {
+        match failure {
+            Failure::Nothing => Gap::NoTrustData,
+            Failure::Bad(fault) => {
+                self.log(&fault);
+                Gap::Refused(fault)
+            }
+            Failure::Away(error) => Gap::Unavailable { cause: error.to_string() },
+            Failure::Disk(error) => Gap::Unavailable { cause: error.to_string() },
+        }
+    }
+
+    /// What is said of a failure that older data on the node makes up for.
+    fn tell(&self, failure: Failure) -> String {
+        let what = match failure {
+            Failure::Nothing => "the trust server has no trust data for it any more".to_owned(),
+            Failure::Away(error) => error.to_string(),
+            Failure::Disk(error) => error.to_string(),
+            Failure::Bad(fault) => {
+                self.log(&fault);
+                format!("what the trust server has now was refused: {fault}")
+            }
+        };
+        format!("{}: {what}; decided by what was verified before", self.repository)
+    }
+
+    fn log(&self, fault: &Fault) {
+        let (repository, code) = (self.repository, fault.code());
+        if fault.is_attack_like() {
+            error!(%repository, code, %fault, "trust data refused: this is what an attack looks like");
+        } else {
+            warn!(%repository, code, %fault, "trust data refused");
+        }
+    }
+}
+
+/// Writes what changed. The root first: files that the root on disk did not vouch for
+/// must not outlive a crash. The versions last: they may lag behind the files, never
+/// lead them.
+fn write(
+    store: &Store,
+    repository: &Repository,
+    files: &BTreeMap<String, Vec<u8>>,
+    versions: &BTreeMap<String, u64>,
+) -> Result<(), StoreError> {
+    let (root, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == "root.json");
+    for (name, bytes) in root.iter().chain(&others) {
+        if store.read(repository, name)?.as_ref() != Some(*bytes) {
+            store.write(repository, name, bytes)?;
+        }
+    }
+    if store.versions(repository)? != *versions {
+        store.write_versions(repository, versions)?;
+    }
+    Ok(())
+}
+
+/// Most bytes of a timestamp, asked for ahead of the update.
+const TIMESTAMP_MAX: u64 = 1024 * 1024;
+
+/// The name under which a file is kept: that of its role.
+fn plain_name(file: &FileName) -> String {
+    match file {
+        FileName::Hashed(role, _) => FileName::Current(role.clone()).to_string(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,124 @@
+//! One request of the engine, answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request, Response, StatusCode};
+use tracing::{Instrument, debug, error, info, info_span};
+
+use crate::gate::{Decision, Gate};
+use crate::policy::{Grant, Reason, Refusal, Verdict};
+use crate::request::{ACTIVATE, Answer, Call};
+
+/// Largest message taken from the engine, in bytes. Engines show bodies of up to 4 MiB,
+/// which are 5.6 MB in base64, and in an `AuthZRes` the response beside it.
+const MAX_MESSAGE: usize = 32 * 1024 * 1024;
+
+/// Answers one HTTP request. Always with status 200 where the path is known: the engine
+/// takes any other for a broken plugin, and shows people that instead of the reason.
+pub(super) async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/Plugin.Activate") => respond(StatusCode::OK, ACTIVATE),
+        (&Method::POST, "/AuthZPlugin.AuthZReq") => {
+            let span = info_span!("call");
+            // On a task of its own, so that a panic ends there and becomes a denial.
+            let task = tokio::spawn(authorize(gate, request.into_body()).instrument(span));
+            let answer = task.await.unwrap_or_else(|error| {
+                error!(%error, "a decision failed; the call was refused");
+                Answer::Deny(Reason::Internal.to_string())
+            });
+            respond(StatusCode::OK, answer.to_json())
+        }
+        // What a response carries has happened already; see the gate for what is judged.
+        (&Method::POST, "/AuthZPlugin.AuthZRes") => {
+            let answer = match read(request.into_body()).await {
+                Ok(_) => Answer::Allow,
+                Err(why) => Answer::Deny(why),
+            };
+            respond(StatusCode::OK, answer.to_json())
+        }
+        (method, path) => {
+            debug!(%method, path, "not a call of docker.authz/1.0");
+            respond(StatusCode::NOT_FOUND, r#"{"Err":"countersign speaks docker.authz/1.0 only"}"#)
+        }
+    }
+}
+
+async fn authorize(gate: Arc<Gate>, body: Incoming) -> Answer {
+    let began = Instant::now();
+    let call = match read(body).await {
+        Ok(call) => call,
+        Err(why) => {
+            info!(verdict = "deny", code = "message-malformed", why, "decided");
+            return Answer::Deny(why);
+        }
+    };
+    let decision = gate.decide(&call).await;
+    record(&call, &decision, began);
+    match decision.verdict {
+        Verdict::Allow(_) => Answer::Allow,
+        Verdict::Deny(refusal) => Answer::Deny(refusal.to_string()),
+    }
+}
+
+/// Reads the engine's message. The error is what the caller is told.
+async fn read(body: Incoming) -> Result<Call, String> {
+    let bytes = match Limited::new(body, MAX_MESSAGE).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(format!(
+                "the engine's message about this call is over {MAX_MESSAGE} bytes"
+            ));
+        }
+        Err(error) => return Err(format!("the engine's message broke off: {error}")),
+    };
+    // An empty one is what engines send when they repeat a call whose answer they missed
+    // (`pkg/plugins`, callWithRetry): it says nothing, so it allows nothing.
+    Call::from_json(&bytes)
+        .map_err(|error| format!("the engine's message about this call cannot be read: {error}"))
+}
+
+/// One line for each decision; calls that bring and run nothing only at debug.
+fn record(call: &Call, decision: &Decision, began: Instant) {
+    let verdict = &decision.verdict;
+    let code = verdict.code();
+    let (method, uri) = (call.method.as_str(), shown(&call.uri));
+    let user = call.user.as_deref().unwrap_or_default();
+    let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let subject = decision.subject.as_str();
+    for note in &decision.notes {
+        tracing::warn!(note, "note");
+    }
+    match verdict {
+        Verdict::Allow(Grant::NotJudged) => {
+            debug!(verdict = "allow", code, method, uri, user, micros, "decided");
+        }
+        Verdict::Allow(_) => {
+            info!(verdict = "allow", code, method, uri, user, subject, micros, "decided");
+        }
+        Verdict::Deny(refusal) => {
+            let why = first_line(refusal);
+            info!(verdict = "deny", code, method, uri, user, subject, why, micros, "decided");
+        }
+    }
+}
+
+fn first_line(refusal: &Refusal) -> String {
+    refusal.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Enough of a request target to know the call by.
+fn shown(uri: &str) -> &str {
+    uri.char_indices().nth(300).and_then(|(end, _)| uri.get(..end)).unwrap_or(uri)
+}
+
+fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let json = hyper::header::HeaderValue::from_static("application/vnd.docker.plugins.v1.2+json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,150 @@
+//! The Unix socket: made here, or handed over by systemd.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tokio::net::{UnixListener, UnixStream};
+
+/// A socket that engines may connect to. One made here is removed when it is dropped; one
+/// of systemd's is systemd's.
+pub struct Listener {
+    inner: UnixListener,
+    made: Option<Made>,
+}
+
+struct Made {
+    path: PathBuf,
+    /// Which file it was: another process may have put its own in the place since.
+    inode: u64,
+}
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another process answers on it.
+    #[error("{} is in use: another countersign answers on it", path.display())]
+    InUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something that is not a socket is in the way.
+    #[error("{} is not a socket; it is left alone", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot listen on {}: {error}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// What systemd handed over cannot be used.
+    #[error("the socket handed over by systemd cannot be used: {0}")]
+    Activation(io::Error),
+}
+
+impl Listener {
+    /// The socket that systemd handed over, if it did (`LISTEN_FDS`).
+    pub fn activated() -> Result<Option<Self>, ListenError> {
+        let handed = listenfd::ListenFd::from_env().take_unix_listener(0);
+        match handed.map_err(ListenError::Activation)? {
+            None => Ok(None),
+            Some(listener) => {
+                listener.set_nonblocking(true).map_err(ListenError::Activation)?;
+                let inner = UnixListener::from_std(listener).map_err(ListenError::Activation)?;
+                Ok(Some(Self { inner, made: None }))
+            }
+        }
+    }
+
+    /// Makes a socket for its owner alone. A dead one in its place is replaced. Bound aside
+    /// and renamed, so that no engine ever finds a socket that anyone else may use.
+    pub fn bind(path: &Path) -> Result<Self, ListenError> {
+        let at = |error| ListenError::Io { path: path.to_owned(), error };
+        make_way(path)?;
+        if let Some(parent) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(at)?;
+        }
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".{}", std::process::id()));
+        let aside = PathBuf::from(aside);
+        let _ = fs::remove_file(&aside);
+        let inner = UnixListener::bind(&aside).map_err(at)?;
+        let placed = fs::set_permissions(&aside, fs::Permissions::from_mode(0o600))
+            .and_then(|()| fs::rename(&aside, path))
+            .and_then(|()| inode(path));
+        match placed {
+            Ok(inode) => Ok(Self { inner, made: Some(Made { path: path.to_owned(), inode }) }),
+            Err(error) => {
+                let _ = fs::remove_file(&aside);
+                Err(at(error))
+            }
+        }
+    }
+
+    /// Waits for the next connection.
+    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+        self.inner.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(made) = &self.made
+            && inode(&made.path).is_ok_and(|inode| inode == made.inode)
+        {
+            let _ = fs::remove_file(&made.path);
+        }
+    }
+}
+
+/// Removes a dead socket. One that answers, or is none, stays.
+fn make_way(path: &Path) -> Result<(), ListenError> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(ListenError::Io { path: path.to_owned(), error }),
+        Ok(metadata) => metadata.file_type(),
+    };
+    if !kind.is_socket() {
+        return Err(ListenError::NotASocket { path: path.to_owned() });
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(ListenError::InUse { path: path.to_owned() }),
+        Err(_) => Ok(()),
+    }
+}
+
+fn inode(path: &Path) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    fs::symlink_metadata(path).map(|metadata| metadata.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn replaces_a_dead_socket_and_no_live_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plugins/cs.sock");
+        let first = Listener::bind(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(matches!(Listener::bind(&path), Err(ListenError::InUse { .. })));
+        drop(first);
+        assert!(!path.exists());
+
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "a dead socket stays behind");
+        drop(Listener::bind(&path).unwrap());
+
+        fs::write(&path, "").unwrap();
+        assert!(matches!(Listener::bind(&path), Err(ListenError::NotASocket { .. })));
+    }
+}

@@ -1,0 +1,71 @@
+//! **The socket.** What the engine talks to.
+//!
+//! HTTP/1.1 over a Unix socket, as `docker.authz/1.0` wants it: no `Content-Type`, an
+//! empty `Host`, connections kept alive without a time limit (the engine reuses them, and
+//! a cut one makes it repeat its call with an empty body), as many at once as come.
+//!
+//! Knows `gate` and `request`. Whatever goes wrong here ends in a denial.
+
+mod answer;
+mod listen;
+
+pub use listen::{ListenError, Listener};
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::UnixStream;
+use tracing::{debug, info, warn};
+
+use crate::gate::Gate;
+
+/// How long calls under way may take once a shutdown was asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long to wait before accepting again after `accept` failed (too many open files).
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Serves the plugin's protocol until `shutdown` completes, then drains: calls under way
+/// are answered, for at most ten seconds.
+pub async fn serve(gate: Arc<Gate>, listener: &Listener, shutdown: impl Future<Output = ()>) {
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => connect(&gate, stream, &graceful),
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(BREATH).await;
+                }
+            },
+        }
+    }
+    info!("shutting down");
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(DRAIN) => warn!("calls were still under way after {DRAIN:?}"),
+    }
+}
+
+fn connect(gate: &Arc<Gate>, stream: UnixStream, graceful: &GracefulShutdown) {
+    let gate = Arc::clone(gate);
+    let service = service_fn(move |request| {
+        let gate = Arc::clone(&gate);
+        async move { Ok::<_, Infallible>(answer::answer(gate, request).await) }
+    });
+    // No timer: a time limit on headers would also run while a connection is idle, and
+    // close it under the engine (hyperium/hyper#3828). The peer is root.
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "a connection ended early");
+        }
+    });
+}

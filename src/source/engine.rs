@@ -1,0 +1,458 @@
+//! The engine this node runs, asked over its own socket.
+//!
+//! What we ask comes back to us as calls to authorize, so only `GET`s are used: those
+//! are answered without asking anybody, or we would wait for ourselves.
+//!
+//! Paths carry no API version, so the engine answers in its newest: Docker Engine 20.10
+//! speaks up to 1.41 and 29 no less than 1.44, and no version serves both.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::header::{HOST, HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyperlocal::UnixConnector;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::clock::Deadline;
+use super::http::{Answer, Call, Failure, exchange, innermost, pool};
+use super::unavailable::{Seconds, quote};
+use super::url;
+use crate::image::{Digest, ImageId};
+
+/// Most bytes of one answer. A container's health log and environment can make it
+/// large, but not this large.
+const MAX_ANSWER: u64 = 8 * 1024 * 1024;
+/// Longest wait for one answer. The engine is on this host and only looks things up; a
+/// minute would already be an engine in trouble.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest path of a socket, by the system's own `sun_path`.
+const MAX_SOCKET: usize = 107;
+/// Longest name asked for: a reference has at most 255 + 1 + 128 + 1 + 71 characters.
+const MAX_NAME: usize = 512;
+
+/// A Docker Engine on its unix socket.
+pub struct Engine {
+    socket: PathBuf,
+    /// The URI that means the socket to hyperlocal, path left out.
+    base: String,
+    client: Client<UnixConnector, Empty<Bytes>>,
+    patience: Duration,
+}
+
+/// An image the engine holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalImage {
+    /// Its ID, which commits to the content.
+    pub id: ImageId,
+    /// The digest of its manifest or index, where the engine says (API 1.48 and later).
+    pub descriptor: Option<Digest>,
+    /// Names and digests it was pulled or pushed under. The digests are the engine's
+    /// own and true; the names are whatever a caller once used, and prove nothing.
+    /// Entries of any other form are left out.
+    pub repo_digests: Vec<(String, Digest)>,
+}
+
+/// A container the engine holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its whole ID.
+    pub id: String,
+    /// The ID of the image it was made from (`.Image`), fixed for its life.
+    pub image: String,
+    /// The image as the caller wrote it (`.Config.Image`): for messages, never for proof.
+    pub config_image: String,
+}
+
+/// A swarm service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The image of the specification a rollback would return to, where there is such a
+    /// specification and it runs an image.
+    pub previous_image: Option<String>,
+}
+
+/// Why the engine could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No socket can have this path.
+    #[error("{} cannot be a socket: its path must be UTF-8 of 1 to {MAX_SOCKET} bytes", path.display())]
+    Socket {
+        /// As given.
+        path: PathBuf,
+    },
+    /// No path of the API can carry this name.
+    #[error("{name} names nothing an engine could hold")]
+    Name {
+        /// As given; quoted and cut.
+        name: String,
+    },
+    /// No answer in time.
+    #[error("the engine at {} did not answer in {}", socket.display(), Seconds(*allowed))]
+    Timeout {
+        /// Its socket.
+        socket: PathBuf,
+        /// How long was waited.
+        allowed: Duration,
+    },
+    /// No connection, or it broke.
+    #[error("the engine at {} cannot be asked: {cause}", socket.display())]
+    Unreachable {
+        /// Its socket.
+        socket: PathBuf,
+        /// What the system says.
+        cause: String,
+    },
+    /// The engine answered with an error.
+    #[error("the engine answered {status}: {message}")]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// Its own words; quoted and cut.
+        message: String,
+    },
+    /// The answer is larger than we take.
+    #[error("the engine gave an answer larger than {max} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        max: u64,
+    },
+    /// The answer is not what the API says.
+    #[error("the engine gave a bad answer: {0}")]
+    BadAnswer(String),
+}
+
+impl Engine {
+    /// An engine on this socket. Connects to nothing yet.
+    pub fn new(socket: &Path) -> Result<Self, EngineError> {
+        let fits = socket.to_str().is_some_and(|path| (1..=MAX_SOCKET).contains(&path.len()));
+        if !fits {
+            return Err(EngineError::Socket { path: socket.to_owned() });
+        }
+        let base = Uri::from(hyperlocal::Uri::new(socket, "/"));
+        Ok(Self {
+            socket: socket.to_owned(),
+            base: base.to_string().trim_end_matches('/').to_owned(),
+            client: pool(UnixConnector),
+            patience: PATIENCE,
+        })
+    }
+
+    /// The image the engine takes `name` for: a name, a whole ID or the start of one.
+    /// Nothing if it holds none.
+    pub async fn image(&self, name: &str) -> Result<Option<LocalImage>, EngineError> {
+        let Some(image) = self.get::<ImageAnswer>("images", name).await? else { return Ok(None) };
+        let digest = |text: &str| {
+            text.parse().map_err(|error| {
+                EngineError::BadAnswer(format!("the image ID {}: {error}", quote(text)))
+            })
+        };
+        let repo_digests = image.repo_digests.unwrap_or_default();
+        Ok(Some(LocalImage {
+            id: ImageId(digest(&image.id)?),
+            descriptor: image.descriptor.map(|found| digest(&found.digest)).transpose()?,
+            repo_digests: repo_digests
+                .iter()
+                .filter_map(|entry| {
+                    let (name, digest) = entry.rsplit_once('@')?;
+                    Some((name.to_owned(), digest.parse().ok()?))
+                })
+                .collect(),
+        }))
+    }
+
+    /// The container of this ID or name. Nothing if there is none.
+    pub async fn container(&self, id: &str) -> Result<Option<Container>, EngineError> {
+        let found = self.get::<ContainerAnswer>("containers", no_slash(id)?).await?;
+        Ok(found.map(|found| Container {
+            id: found.id,
+            image: found.image,
+            config_image: found.config.image,
+        }))
+    }
+
+    /// The service of this ID or name. Nothing if there is none.
+    pub async fn service(&self, id: &str) -> Result<Option<Service>, EngineError> {
+        let found = self.get::<ServiceAnswer>("services", no_slash(id)?).await?;
+        Ok(found.map(|found| Service {
+            previous_image: found
+                .previous_spec
+                .and_then(|spec| spec.task_template.container_spec)
+                .map(|spec| spec.image),
+        }))
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        name: &str,
+    ) -> Result<Option<T>, EngineError> {
+        let bad_name = || EngineError::Name { name: quote(name) };
+        if name.len() > MAX_NAME {
+            return Err(bad_name());
+        }
+        // A service's own path is the inspection; the others have it below them.
+        let tail = if kind == "services" { "" } else { "/json" };
+        let name = url::path_part(name).ok_or_else(bad_name)?;
+        let url = format!("{}/{kind}/{name}{tail}", self.base).parse().map_err(|_| bad_name())?;
+        let call = Call {
+            method: Method::GET,
+            url,
+            // hyper would send the socket's path in hexadecimal.
+            headers: HeaderMap::from_iter([(HOST, HeaderValue::from_static("docker"))]),
+            max: MAX_ANSWER,
+            deadline: Deadline::after(self.patience),
+        };
+        let answer = exchange(&self.client, &call).await.map_err(|error| self.explain(error))?;
+        match answer.status {
+            StatusCode::OK => serde_json::from_slice(&answer.body)
+                .map(Some)
+                .map_err(|error| EngineError::BadAnswer(error.to_string())),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(EngineError::Status { status: status.as_u16(), message: words(&answer) }),
+        }
+    }
+
+    fn explain(&self, failure: Failure) -> EngineError {
+        let unreachable = |error: &(dyn std::error::Error + 'static)| EngineError::Unreachable {
+            socket: self.socket.clone(),
+            cause: innermost(error),
+        };
+        match failure {
+            Failure::Timeout => {
+                EngineError::Timeout { socket: self.socket.clone(), allowed: self.patience }
+            }
+            Failure::TooLarge => EngineError::TooLarge { max: MAX_ANSWER },
+            Failure::Exchange(error) => unreachable(&error),
+            Failure::Body(error) => unreachable(&error),
+        }
+    }
+}
+
+/// IDs and names of containers and services hold no slash. What holds one would be
+/// another path of the API.
+fn no_slash(id: &str) -> Result<&str, EngineError> {
+    if id.contains('/') { Err(EngineError::Name { name: quote(id) }) } else { Ok(id) }
+}
+
+/// The engine's own words in an error.
+fn words(answer: &Answer) -> String {
+    #[derive(Deserialize)]
+    struct ErrorAnswer {
+        message: String,
+    }
+    serde_json::from_slice::<ErrorAnswer>(&answer.body)
+        .map_or_else(|_| "no reason given".to_owned(), |error| quote(&error.message))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageAnswer {
+    id: String,
+    descriptor: Option<DescriptorAnswer>,
+    repo_digests: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct DescriptorAnswer {
+    digest: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ContainerAnswer {
+    id: String,
+    image: String,
+    config: ConfigAnswer,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConfigAnswer {
+    image: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServiceAnswer {
+    previous_spec: Option<SpecAnswer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SpecAnswer {
+    task_template: TaskAnswer,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TaskAnswer {
+    container_spec: Option<ConfigAnswer>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Asked, Seen, Step, answer, engine, ok};
+    use super::*;
+
+    const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    /// An engine that runs this script. The folder must outlive it.
+    fn start(
+        script: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static,
+    ) -> (tempfile::TempDir, Seen, Engine) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let seen = engine(&socket, script);
+        (folder, seen, Engine::new(&socket).unwrap())
+    }
+
+    #[tokio::test]
+    async fn reads_images_of_both_stores() {
+        let (_folder, seen, engine) = start(|asked| {
+            if asked.line().contains("graph") {
+                ok(&format!(
+                    r#"{{"Id":"{A}","RepoTags":["h.io/x:1"],"RepoDigests":["h.io/x@{B}",
+                        "h.io/y@sha512:00","nonsense"],"Os":"linux","Config":null}}"#
+                ))
+            } else if asked.line().contains("containerd") {
+                ok(&format!(
+                    r#"{{"Id":"{A}","RepoDigests":["h.io:5000/x@{A}"],
+                        "Descriptor":{{"mediaType":"m","digest":"{A}","size":1}}}}"#
+                ))
+            } else {
+                ok(&format!(r#"{{"Id":"{A}","RepoDigests":null,"Descriptor":null}}"#))
+            }
+        });
+        let (a, b): (Digest, Digest) = (A.parse().unwrap(), B.parse().unwrap());
+        let expected = |descriptor, repo_digests| {
+            Some(LocalImage { id: ImageId(a), descriptor, repo_digests })
+        };
+        assert_eq!(
+            engine.image("graph").await.unwrap(),
+            expected(None, vec![("h.io/x".to_owned(), b)])
+        );
+        assert_eq!(
+            engine.image("containerd").await.unwrap(),
+            expected(Some(a), vec![("h.io:5000/x".to_owned(), a)])
+        );
+        assert_eq!(engine.image(A).await.unwrap(), expected(None, vec![]));
+        assert_eq!(seen.connections(), 1);
+        assert_eq!(seen.requests()[0].header("host"), Some("docker"));
+    }
+
+    #[tokio::test]
+    async fn a_hostile_name_stays_a_name() {
+        let (_folder, seen, engine) = start(|_| answer("404 Not Found", &[], "{}"));
+        for (name, path) in [
+            ("h.io:5443/qa/app:1.0", "/images/h.io:5443/qa/app:1.0/json"),
+            ("x?all=1", "/images/x%3Fall%3D1/json"),
+            ("x#", "/images/x%23/json"),
+            ("x%2f..", "/images/x%252f../json"),
+            ("x HTTP/1.1\r\nX: y", "/images/x%20HTTP/1.1%0D%0AX:%20y/json"),
+            ("get", "/images/get/json"),
+        ] {
+            assert_eq!(engine.image(name).await.unwrap(), None, "{name:?}");
+            assert_eq!(seen.lines().last().unwrap(), &format!("GET {path}"), "{name:?}");
+        }
+        let asked = seen.requests().len();
+        let long = "x".repeat(MAX_NAME + 1);
+        for name in ["", "/", "..", "../containers/x", "a/../../containers/x", "a//b", "a/", &long]
+        {
+            let error = engine.image(name).await.unwrap_err();
+            assert!(matches!(error, EngineError::Name { .. }), "{name:?}: {error}");
+        }
+        for id in ["", "a/b", "../images/x", "x/logs"] {
+            assert!(matches!(engine.container(id).await, Err(EngineError::Name { .. })), "{id}");
+            assert!(matches!(engine.service(id).await, Err(EngineError::Name { .. })), "{id}");
+        }
+        assert_eq!(seen.requests().len(), asked);
+    }
+
+    #[tokio::test]
+    async fn reads_containers_and_services() {
+        let (_folder, seen, engine) = start(|asked| match asked.line() {
+            "GET /containers/web/json" => ok(&format!(
+                r#"{{"Id":"c0ffee","Image":"{A}","Name":"/web","Config":{{"Image":"h.io/x"}}}}"#
+            )),
+            "GET /services/one" => {
+                ok(r#"{"ID":"s1","Spec":{"Name":"one"},"PreviousSpec":{"TaskTemplate":
+                        {"ContainerSpec":{"Image":"h.io/x:1"}}}}"#)
+            }
+            "GET /services/new" => ok(r#"{"ID":"s2","Spec":{"Name":"new"}}"#),
+            "GET /services/plugin" => ok(r#"{"PreviousSpec":{"TaskTemplate":{"PluginSpec":{}}}}"#),
+            _ => answer("404 Not Found", &[], r#"{"message":"no such thing"}"#),
+        });
+        let container = engine.container("web").await.unwrap().unwrap();
+        let expected = Container {
+            id: "c0ffee".to_owned(),
+            image: A.to_owned(),
+            config_image: "h.io/x".to_owned(),
+        };
+        assert_eq!(container, expected);
+        assert_eq!(engine.container("gone").await.unwrap(), None);
+        let previous =
+            |image: Option<&str>| Some(Service { previous_image: image.map(ToOwned::to_owned) });
+        assert_eq!(engine.service("one").await.unwrap(), previous(Some("h.io/x:1")));
+        assert_eq!(engine.service("new").await.unwrap(), previous(None));
+        assert_eq!(engine.service("plugin").await.unwrap(), previous(None));
+        assert_eq!(engine.service("gone").await.unwrap(), None);
+        assert_eq!(seen.connections(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_engine_in_trouble_is_an_error() {
+        let (_folder, _seen, engine) = start(|asked| match asked.line() {
+            "GET /images/denied/json" => {
+                answer("403 Forbidden", &[], r#"{"message":"denied by \u001b[2J"}"#)
+            }
+            "GET /images/broken/json" => answer("500 Internal Server Error", &[], "oops"),
+            "GET /images/moved/json" => answer("301 Moved", &["Location: /x"], ""),
+            "GET /images/large/json" => {
+                answer("200 OK", &[], &"x".repeat(usize::try_from(MAX_ANSWER).unwrap() + 1))
+            }
+            "GET /images/half/json" => vec![
+                Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec()),
+                Step::Close,
+            ],
+            "GET /images/text/json" => ok("text"),
+            "GET /images/no-id/json" => ok("{}"),
+            _ => ok(r#"{"Id":"sha512:00"}"#),
+        });
+        for (name, said) in [
+            ("denied", r#"the engine answered 403: "denied by \u{1b}[2J""#),
+            ("broken", "the engine answered 500: no reason given"),
+            ("moved", "the engine answered 301: no reason given"),
+            ("large", "the engine gave an answer larger than 8388608 bytes"),
+            ("half", "cannot be asked"),
+            ("text", "the engine gave a bad answer"),
+            ("no-id", "the engine gave a bad answer: missing field `Id`"),
+            ("other", "only sha256 digests can be verified"),
+        ] {
+            let error = engine.image(name).await.unwrap_err().to_string();
+            assert!(error.contains(said), "{name}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_or_hangs_is_an_error() {
+        let (folder, _seen, mut hanging) = start(|_| vec![Step::Pause(Duration::from_secs(300))]);
+        hanging.patience = Duration::from_millis(300);
+        let error = hanging.image("x").await.unwrap_err().to_string();
+        assert!(error.ends_with("did not answer in 0.3 s"), "{error}");
+
+        let absent = Engine::new(&folder.path().join("absent.sock")).unwrap();
+        let error = absent.image("x").await.unwrap_err().to_string();
+        assert!(error.contains("absent.sock cannot be asked: No such file"), "{error}");
+
+        for path in ["", "x".repeat(MAX_SOCKET + 1).as_str()] {
+            let error = Engine::new(Path::new(path)).map(|_| ()).unwrap_err();
+            assert!(matches!(error, EngineError::Socket { .. }), "{error}");
+        }
+    }
+}

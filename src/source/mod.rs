@@ -1,0 +1,39 @@
+//! **Bytes from elsewhere.** Where do bytes come from?
+//!
+//! Asks registries, trust servers and the engine, or reads what is kept on disk, and
+//! brings back bytes, or says exactly why there are none. Every exchange is bounded in time and size. Nothing is
+//! verified here beyond who is at the other end of a connection: what bytes mean, and
+//! whether they are good enough, is not this room's business, and it knows neither
+//! policies nor requests nor trust.
+//!
+//! May know: `image`. The only room that opens connections, and the only one that reads
+//! the clock.
+
+mod auth;
+mod challenge;
+mod clock;
+mod credentials;
+mod engine;
+mod http;
+mod https;
+mod registry;
+mod remote;
+mod store;
+#[cfg(test)]
+mod testing;
+mod tls;
+mod trust_server;
+mod unavailable;
+mod url;
+mod verifier;
+
+pub use clock::{Deadline, now};
+pub use credentials::{Credentials, CredentialsError};
+pub use engine::{Container, Engine, EngineError, LocalImage, Service};
+pub use registry::Registry;
+pub use remote::{RegistrySettings, Remote, SettingsError};
+pub use store::{Store, StoreError};
+pub use tls::{BundleError, TlsError, certificates};
+pub use trust_server::TrustServer;
+pub use unavailable::{Place, Unavailable};
+pub use url::UrlError;

@@ -1,0 +1,149 @@
+//! Trust data kept on this node: plain files, one folder a repository.
+//!
+//! `STATE/trust/HOST/PATH/_trust/` holds `root.json`, `timestamp.json` and so on, byte for
+//! byte as they were verified, and `versions.json`, the highest version seen of each role.
+//! No part of a repository's path can be called `_trust`, so folders cannot collide.
+//!
+//! Every file is written aside, synced and renamed into place, so that a reader sees the
+//! old one or the new one, whole.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::image::Repository;
+
+/// Largest file read back, in bytes: the largest that is ever verified.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+
+/// The files of all repositories.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+/// Why the store could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", path.display())]
+pub struct StoreError {
+    /// Which file or folder.
+    pub path: PathBuf,
+    /// What the system says.
+    #[source]
+    pub error: io::Error,
+}
+
+impl Store {
+    /// Opens the store below a state directory, making what is not there, for its owner
+    /// alone.
+    pub fn open(state: &Path) -> Result<Self, StoreError> {
+        let dir = state.join("trust");
+        create_dir(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// The folder of a repository: what to remove to forget it.
+    pub fn folder(&self, repository: &Repository) -> PathBuf {
+        self.dir.join(repository.as_str()).join("_trust")
+    }
+
+    /// A file of a repository, or `None` where there is none.
+    pub fn read(&self, repository: &Repository, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.folder(repository).join(name);
+        let at = |error| StoreError { path: path.clone(), error };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(at)?,
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut bytes).map_err(at)?;
+        Ok(Some(bytes))
+    }
+
+    /// Writes a file of a repository, in one step.
+    pub fn write(
+        &self,
+        repository: &Repository,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let path = self.folder(repository).join(name);
+        let parent = path.parent().unwrap_or(&self.dir);
+        create_dir(parent)?;
+        let at = |error| StoreError { path: path.clone(), error };
+        let mut file = tempfile::NamedTempFile::new_in(parent).map_err(at)?;
+        file.write_all(bytes).map_err(at)?;
+        file.as_file().sync_all().map_err(at)?;
+        file.persist(&path).map_err(|error| at(error.error))?;
+        File::open(parent).and_then(|folder| folder.sync_all()).map_err(at)
+    }
+
+    /// The highest version seen of each role. A file that cannot be read is an error: to
+    /// take it for empty would open the way back to what was revoked.
+    pub fn versions(&self, repository: &Repository) -> Result<BTreeMap<String, u64>, StoreError> {
+        let Some(bytes) = self.read(repository, VERSIONS)? else { return Ok(BTreeMap::new()) };
+        serde_json::from_slice(&bytes).map_err(|error| StoreError {
+            path: self.folder(repository).join(VERSIONS),
+            error: error.into(),
+        })
+    }
+
+    /// Writes the highest version seen of each role.
+    pub fn write_versions(
+        &self,
+        repository: &Repository,
+        versions: &BTreeMap<String, u64>,
+    ) -> Result<(), StoreError> {
+        let text = serde_json::to_vec_pretty(versions).map_err(|error| StoreError {
+            path: self.folder(repository).join(VERSIONS),
+            error: error.into(),
+        })?;
+        self.write(repository, VERSIONS, &text)
+    }
+}
+
+const VERSIONS: &str = "versions.json";
+
+fn create_dir(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| StoreError { path: path.to_owned(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_files_apart_and_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let outer: Repository = "h.io:5/a".parse().unwrap();
+        let inner: Repository = "h.io:5/a/root.json".parse().unwrap();
+        assert_eq!(store.read(&outer, "root.json").unwrap(), None);
+        for (repository, text) in [(&outer, "1"), (&inner, "2"), (&outer, "3")] {
+            store.write(repository, "root.json", text.as_bytes()).unwrap();
+            store.write(repository, "targets/a/b.json", text.as_bytes()).unwrap();
+        }
+        assert_eq!(store.read(&outer, "root.json").unwrap().unwrap(), b"3");
+        assert_eq!(store.read(&inner, "targets/a/b.json").unwrap().unwrap(), b"2");
+        let left: Vec<_> = fs::read_dir(store.folder(&outer)).unwrap().collect();
+        assert_eq!(left.len(), 2, "no temporary files stay: {left:?}");
+    }
+
+    #[test]
+    fn damaged_versions_are_not_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let repository: Repository = "h.io/a".parse().unwrap();
+        assert!(store.versions(&repository).unwrap().is_empty());
+        store.write_versions(&repository, &BTreeMap::from([("root".to_owned(), 3)])).unwrap();
+        assert_eq!(store.versions(&repository).unwrap()["root"], 3);
+        store.write(&repository, VERSIONS, b"{\"root\":").unwrap();
+        assert!(store.versions(&repository).is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! Trust data: the files of a Notary v1 server.
+
+use hyper::Method;
+use hyper::header::HeaderMap;
+
+use super::auth::Session;
+use super::clock::Deadline;
+use super::http::Call;
+use super::unavailable::{Unavailable, quote};
+use super::url::{self, Base};
+use crate::image::Repository;
+
+/// A Notary v1 server (notary-server's HTTP API, as DTR and MSR serve it as well).
+pub struct TrustServer {
+    base: Base,
+    session: Session,
+}
+
+impl TrustServer {
+    pub(super) fn new(base: Base, session: Session) -> Self {
+        Self { base, session }
+    }
+
+    /// The server's host and, where given, port.
+    pub fn host(&self) -> &str {
+        self.base.host()
+    }
+
+    /// Fetches one file of a repository's trust data: `timestamp.json`, or by its hash
+    /// `targets/releases.<64 hex digits>.json`.
+    ///
+    /// Takes at most `max` bytes. The bytes are whatever the server chose to send;
+    /// nothing about them has been verified.
+    ///
+    /// # Errors
+    /// [`Unavailable::NotFound`] where the server has no such repository or file, which
+    /// look the same; else whatever kept the answer from coming.
+    pub async fn fetch(
+        &self,
+        gun: &Repository,
+        file: &str,
+        max: u64,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, Unavailable> {
+        // Role names come out of the server's own files, so they are no safer than it.
+        let url = url::path_part(file)
+            .and_then(|file| self.base.join(&format!("v2/{gun}/_trust/tuf/{file}")))
+            .ok_or_else(|| {
+                let what = format!("it speaks of a file that no URL can name: {}", quote(file));
+                Unavailable::bad_answer(self.session.at(), what)
+            })?;
+        let call = Call { method: Method::GET, url, headers: HeaderMap::new(), max, deadline };
+        let answer = self.session.send(&call, &format!("repository:{gun}:pull")).await?;
+        Ok(answer.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Remote;
+    use super::super::testing::{Authority, Server, answer, ok, patient, settings};
+    use super::*;
+
+    #[tokio::test]
+    async fn asks_for_files_below_the_base() {
+        let authority = Authority::new();
+        let server = Server::start(authority.issue().config(), |_| ok("{}"));
+        let mut settings = settings("h.io", Some(authority.pem()));
+        settings.trust_server = Some(format!("https://{}/notary/", server.host));
+        let remote = Remote::new(settings).unwrap();
+        let trust_server = remote.trust_server();
+        assert_eq!(trust_server.host(), server.host);
+        let gun = "h.io/app".parse().unwrap();
+        for file in ["timestamp.json", "targets/releases.00ff.json", "targets/a?b.json"] {
+            trust_server.fetch(&gun, file, 10, patient()).await.unwrap();
+        }
+        assert_eq!(
+            server.seen.lines(),
+            [
+                "GET /notary/v2/h.io/app/_trust/tuf/timestamp.json",
+                "GET /notary/v2/h.io/app/_trust/tuf/targets/releases.00ff.json",
+                "GET /notary/v2/h.io/app/_trust/tuf/targets/a%3Fb.json",
+            ]
+        );
+        for file in ["", "targets/../../../../other/_trust/tuf/root.json", "targets//x.json"] {
+            let error = trust_server.fetch(&gun, file, 10, patient()).await.unwrap_err();
+            assert!(matches!(error, Unavailable::BadAnswer { .. }), "{file}: {error}");
+        }
+        assert_eq!(server.seen.requests().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn nothing_there_is_told_from_nothing_heard() {
+        let (server, remote) = Server::trusted(|_| {
+            answer("404 Not Found", &[], r#"{"errors":[{"code":"METADATA_NOT_FOUND"}]}"#)
+        });
+        let gun = "h.io/app".parse().unwrap();
+        let error =
+            remote.trust_server().fetch(&gun, "root.json", 10, patient()).await.unwrap_err();
+        assert!(error.is_not_found());
+        let text = format!("trust server {} has nothing at this name (404)", server.host);
+        assert_eq!(error.to_string(), text);
+    }
+}
