@@ -123,7 +123,7 @@ fn a_file_that_is_no_policy_is_told_with_its_place(stage: &Stage) {
     ] {
         let engine = Engine::absent(stage);
         let files = Files::new(stage, &file, &engine);
-        let place = format!("line {place}, column ");
+        let place = format!("{}:{place}:", files.policy.display());
         check(stage, &files, "busybox").expect_code(2).and_says(&place).and_says(cause);
 
         let socket = stage.dir().join("never.sock");

@@ -103,7 +103,7 @@ fn a_killed_plugin_leaves_a_socket_that_the_next_one_takes(stage: &Stage) {
     // A socket that somebody serves is not taken away from them.
     let mut second = node.plugin.files().serve(&["timeout", "20"]);
     second.arg("--socket").arg(node.plugin.socket());
-    stage.run("countersign serve", &mut second).expect_code(1);
+    stage.run("countersign serve", &mut second).expect_code(2);
     node.docker(format!("run --rm {image}")).expect_ok().and_says("hello");
 }
 

@@ -233,10 +233,6 @@ impl<'a> Plugin<'a> {
         &self.files
     }
 
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.files.log).unwrap()
-    }
-
     /// Sends it a signal, as `kill` does.
     pub fn signal(&self, signal: &str) {
         let pid = self.process.id().to_string();

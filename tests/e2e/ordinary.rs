@@ -10,6 +10,7 @@ use crate::stage::Stage;
 crate::stories![
     containers_live_as_before,
     standard_input_and_attaching_pass_through,
+    many_calls_at_once_are_answered,
     networks_and_volumes_are_made_as_before,
     what_goes_around_signatures_is_refused,
     what_the_operator_opens_is_allowed,
@@ -81,6 +82,23 @@ fn standard_input_and_attaching_pass_through(stage: &Stage) {
     thread::sleep(Duration::from_secs(1));
     node.docker("kill ticking").expect_ok();
     attached.outcome(stage).and_says("CPU");
+}
+
+fn many_calls_at_once_are_answered(stage: &Stage) {
+    let (image, policy) = signed(stage);
+    let node = Node::obeying(stage, &policy);
+    node.docker(format!("pull {image}")).expect_ok();
+    let runs: Vec<_> = (0..12)
+        .map(|number| node.engine.in_background(&format!("run --name many-{number} {image}")))
+        .collect();
+    let refused: Vec<_> =
+        (0..12).map(|_| node.engine.in_background("run --rm quay.example/team/app")).collect();
+    for run in runs {
+        run.outcome(stage).expect_ok().and_says("hello");
+    }
+    for run in refused {
+        run.outcome(stage).expect_denied("quay.example must be a registered trusted registry");
+    }
 }
 
 fn networks_and_volumes_are_made_as_before(stage: &Stage) {

@@ -168,7 +168,7 @@ impl Stage {
     /// The digest under which the registry has the image.
     #[track_caller]
     pub fn digest(&self, image: &str) -> String {
-        let inspect = format!("image inspect --format {{{{json(.RepoDigests)}}}} {image}");
+        let inspect = format!("image inspect --format {{{{.RepoDigests|json}}}} {image}");
         let found = self.user("admin").docker(inspect).expect_ok();
         let digests: Vec<String> = serde_json::from_str(found.text()).expect("a list of names");
         let (repository, _) = image.rsplit_once(':').expect("images of ours have tags");

@@ -12,6 +12,8 @@ crate::stories![
     what_an_unknown_key_signed_is_refused,
     what_nobody_signed_is_refused,
     a_signed_tag_that_was_overwritten_is_refused,
+    a_tag_signed_anew_is_pulled_anew,
+    every_tag_at_once_is_refused,
     an_unsigned_image_under_a_signed_name_is_refused,
     a_registry_that_is_not_registered_is_refused,
     an_image_released_by_moby_stays_refused_after_ci_signs_the_release_role_anew,
@@ -131,6 +133,38 @@ fn a_signed_tag_that_was_overwritten_is_refused(stage: &Stage) {
     }
     // The remedy it names works.
     node.docker(format!("run --rm {app}@{signed}")).expect_ok().and_says("signed by CI");
+}
+
+fn a_tag_signed_anew_is_pulled_anew(stage: &Stage) {
+    let app = stage.repository("app");
+    delegate(stage, &app, &["jenkins"]);
+    push_with_trust(stage, &format!("{app}:1"), "the first", "jenkins");
+    let node = Node::obeying(stage, &policy(stage));
+    node.docker(format!("run --rm {app}:1")).expect_ok().and_says("the first");
+    node.docker(format!("create --name made-before {app}:1")).expect_ok();
+
+    push_with_trust(stage, &format!("{app}:1"), "the second", "jenkins");
+    let second = stage.digest(&format!("{app}:1"));
+    node.docker(format!("run --rm {app}:1"))
+        .expect_denied(NOT_MET)
+        .and_says(&second)
+        .and_says("on this engine")
+        .and_says(format!("docker pull {app}:1"));
+    node.docker("start made-before").expect_failure().and_says("authorization denied by plugin");
+    node.docker(format!("pull {app}:1")).expect_ok();
+    node.docker(format!("run --rm {app}:1")).expect_ok().and_says("the second");
+}
+
+fn every_tag_at_once_is_refused(stage: &Stage) {
+    let app = stage.repository("app");
+    delegate(stage, &app, &["jenkins"]);
+    push_with_trust(stage, &format!("{app}:1"), "signed by CI", "jenkins");
+    stage.push_unsigned(&format!("{app}:2"), "not signed");
+
+    let node = Node::obeying(stage, &policy(stage));
+    let pull = node.docker(format!("pull --all-tags {app}"));
+    pull.expect_failure().and_says("authorization denied by plugin");
+    assert_eq!(node.docker("images --quiet").expect_ok().text(), "");
 }
 
 fn an_unsigned_image_under_a_signed_name_is_refused(stage: &Stage) {
