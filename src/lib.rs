@@ -26,6 +26,8 @@
 //! [`source`] knows [`image`] and never a policy; [`gate`] knows them all; [`server`] and
 //! [`cli`] know [`gate`]. `tests/it/house_rules.rs` holds the code to it.
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod gate;
 pub mod image;

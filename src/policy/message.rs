@@ -52,7 +52,7 @@ impl Reason {
             Self::TrustData { repository, fault } => {
                 format!("the trust data of {repository} cannot be relied on: {fault}")
             }
-            Self::Unavailable { cause, reference } => {
+            Self::Unavailable { cause, reference, .. } => {
                 format!("{reference} could not be checked: {cause}")
             }
             Self::Engine { cause } => format!("the engine could not be asked: {cause}"),
@@ -125,10 +125,10 @@ impl Reason {
                  the [api] section of countersign.toml"
             )],
             Self::TrustData { fault, .. } => vec![format!("to do: {}", mend(fault))],
-            Self::Unavailable { .. } => vec![
+            Self::Unavailable { remedy, .. } => vec![
                 "missing: there is no valid trust data for it on this node, so the answer is not known"
                     .to_owned(),
-                "to do: try again when the server answers".to_owned(),
+                format!("to do: {remedy}"),
             ],
             Self::Engine { .. } => vec![
                 "to do: see that countersign is given the engine's own socket (--engine)".to_owned(),

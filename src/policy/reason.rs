@@ -66,6 +66,8 @@ pub enum Reason {
     Unavailable {
         /// Host and cause.
         cause: String,
+        /// What to do about it.
+        remedy: String,
         /// The name asked for.
         reference: String,
     },
