@@ -10,5 +10,7 @@
     reason = "a test fails loudly"
 )]
 
+mod builder;
 mod notary;
+mod notary_faults;
 mod repositories;

@@ -76,24 +76,35 @@ impl Recorded {
         now: Timestamp,
         server: impl Fn(&FileName) -> Option<Vec<u8>>,
     ) -> Outcome {
-        let mut update = Update::new(&self.gun, policy, history, now)?;
-        let mut root = history.root.clone();
-        while let Some(wanted) = update.wanted() {
-            match server(&wanted.file) {
-                Some(bytes) => {
-                    update.offer(&bytes, now)?;
-                    if matches!(wanted.file, FileName::Current(_) | FileName::Hashed(..))
-                        && wanted.file.role().as_str() == "root"
-                    {
-                        root = Some(bytes);
-                    }
-                }
-                None => update.absent()?,
-            }
-        }
-        let (data, versions) = update.finish().expect("a complete update");
-        Ok((data, History { root, versions }))
+        drive(&self.gun, history, policy, now, server)
     }
+}
+
+/// A whole update of `gun` from what `server` answers.
+pub fn drive(
+    gun: &Repository,
+    history: &History,
+    policy: &RootPolicy,
+    now: Timestamp,
+    server: impl Fn(&FileName) -> Option<Vec<u8>>,
+) -> Outcome {
+    let mut update = Update::new(gun, policy, history, now)?;
+    let mut root = history.root.clone();
+    while let Some(wanted) = update.wanted() {
+        match server(&wanted.file) {
+            Some(bytes) => {
+                update.offer(&bytes, now)?;
+                if matches!(wanted.file, FileName::Current(_) | FileName::Hashed(..))
+                    && wanted.file.role().as_str() == "root"
+                {
+                    root = Some(bytes);
+                }
+            }
+            None => update.absent()?,
+        }
+    }
+    let (data, versions) = update.finish().expect("a complete update");
+    Ok((data, History { root, versions }))
 }
 
 pub type Outcome = Result<(TrustData, History), Fault>;
