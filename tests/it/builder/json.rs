@@ -1,5 +1,7 @@
 //! The bytes Notary signs and the bytes it sends, written without a look at `src`.
 
+use std::fmt::Write as _;
+
 use ring::digest;
 use serde_json::Value;
 
@@ -30,7 +32,7 @@ pub fn wire(canonical: &str) -> String {
     for c in canonical.chars() {
         match c {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                write!(out, "\\u{:04x}", u32::from(c)).unwrap();
             }
             _ => out.push(c),
         }
@@ -47,5 +49,5 @@ pub fn sha512(bytes: &[u8]) -> Vec<u8> {
 }
 
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -218,32 +218,33 @@ pub fn not_yet_valid(mut params: CertificateParams) -> CertificateParams {
     params
 }
 
-static NAMED: LazyLock<Mutex<BTreeMap<String, Key>>> = LazyLock::new(Mutex::default);
+/// Keys by what they are for and by name.
+static NAMED: LazyLock<Mutex<BTreeMap<(&str, String), Key>>> = LazyLock::new(Mutex::default);
 
-fn named(name: &str, make: impl FnOnce() -> Key) -> Key {
-    NAMED.lock().unwrap().entry(name.to_owned()).or_insert_with(make).clone()
+fn named(purpose: &'static str, name: &str, make: impl FnOnce() -> Key) -> Key {
+    NAMED.lock().unwrap().entry((purpose, name.to_owned())).or_insert_with(make).clone()
 }
 
 /// The certified key of a person, the same for the same name.
 pub fn person(name: &str) -> Key {
-    named(name, || Key::ecdsa().certified(&paper(name)))
+    named("person", name, || Key::ecdsa().certified(&paper(name)))
 }
 
 /// The bare key of a base role, the same for the same name.
 pub fn role_key(name: &str) -> Key {
-    named(name, Key::ecdsa)
+    named("role", name, Key::ecdsa)
 }
 
 /// A root key for [`GUN`], the same for the same name.
 pub fn root_key(name: &str) -> Key {
-    named(name, || Key::ecdsa().certified(&paper(GUN)))
+    named("root", name, || Key::ecdsa().certified(&paper(GUN)))
 }
 
 /// The name of the key with this canonical ID; the ID where it has none.
 pub fn name_of(id: &str) -> String {
     let named = NAMED.lock().unwrap();
     let found = named.iter().find(|(_, key)| key.canonical_id() == id);
-    found.map_or(id.to_owned(), |(name, _)| name.clone())
+    found.map_or(id.to_owned(), |((_, name), _)| name.clone())
 }
 
 /// A file of `tests/data/keys`.

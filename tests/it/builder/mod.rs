@@ -18,7 +18,6 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use countersign::image::Digest;
 use countersign::trust::notary::{FileName, History, RootPolicy};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -53,10 +52,15 @@ pub struct Draft {
     pub listed: bool,
     /// Whether the server has it.
     pub served: bool,
-    amend: Option<Rc<dyn Fn(&mut Value)>>,
-    tamper: Option<Rc<dyn Fn(String) -> String>>,
-    swap: Option<Rc<dyn Fn(String) -> String>>,
+    amend: Option<Amendment>,
+    tamper: Option<Edit>,
+    swap: Option<Edit>,
 }
+
+/// A change of a file's content.
+type Amendment = Rc<dyn Fn(&mut Value)>;
+/// A change of a file's text.
+type Edit = Rc<dyn Fn(String) -> String>;
 
 impl Draft {
     fn new(signed: Value, keys: &[Key]) -> Self {
@@ -321,8 +325,4 @@ fn listing(bytes: &[u8]) -> Value {
     let hash = |hash: Vec<u8>| BASE64.encode(hash);
     json!({"hashes": {"sha256": hash(sha256(bytes)), "sha512": hash(sha512(bytes))},
         "length": bytes.len()})
-}
-
-pub fn digest(bytes: [u8; 32]) -> Digest {
-    Digest::from_bytes(bytes)
 }

@@ -11,10 +11,13 @@ use crate::builder::{Draft, Repo};
 const ROLES: [&str; 6] =
     ["root", "timestamp", "snapshot", "targets", "targets/releases", "targets/jenkins"];
 
+/// What is done to a file.
+type Arrange = fn(&mut Draft);
+
 /// One thing wrong with a file.
 struct Wrong {
     name: &'static str,
-    arrange: fn(&mut Draft),
+    arrange: Arrange,
     fault: fn(&str) -> Fault,
 }
 
@@ -339,7 +342,7 @@ fn every_file_has_to_be_there() {
 
 #[test]
 fn what_does_not_matter_in_any_file() {
-    let harmless: [(&str, fn(&mut Draft)); 7] = [
+    let harmless: [(&str, Arrange); 7] = [
         ("signed by another key too", |draft| draft.keys.push(role_key("stranger"))),
         ("signed by another key first", |draft| draft.keys.insert(0, role_key("stranger"))),
         ("signed twice by the same key", |draft| draft.keys.push(draft.keys[0].clone())),

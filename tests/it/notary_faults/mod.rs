@@ -5,7 +5,11 @@ mod delegations;
 mod duplicates;
 mod every_role;
 mod keys;
+mod limits;
+mod replays;
+mod rollback;
 mod roots;
+mod rotation;
 
 use countersign::trust::notary::{
     Claim, DelegationName, Fault, History, Objection, Role, RootPolicy, TrustData,
