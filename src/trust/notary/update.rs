@@ -94,6 +94,8 @@ enum Stage {
     Targets,
     Delegation(Box<Pending>),
     Done,
+    /// Nothing more is wanted, and nothing comes of it.
+    Refused(Fault),
 }
 
 /// A delegation declared and not yet loaded.
@@ -174,12 +176,13 @@ impl<'p> Update<'p> {
             Stage::Delegation(pending) => {
                 by_hash(Role::Delegation(pending.delegation.name.clone()), &self.snapshot)
             }
-            Stage::Done => None,
+            Stage::Done | Stage::Refused(_) => None,
         }
     }
 
     /// Takes the bytes of the file wanted. An error ends the update.
     pub fn offer(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
+        self.under_way()?;
         match self.step(bytes, now) {
             Ok(()) => Ok(()),
             Err(fault) => self.set_back(fault),
@@ -188,6 +191,7 @@ impl<'p> Update<'p> {
 
     /// Takes it that the server has no such file. An error ends the update.
     pub fn absent(&mut self) -> Result<(), Fault> {
+        self.under_way()?;
         let (file, parent) = match (self.wanted(), &self.stage) {
             (Some(wanted), Stage::Snapshot) => (wanted.file.to_string(), Role::Timestamp),
             (Some(wanted), Stage::Targets | Stage::Delegation(_)) => {
@@ -204,7 +208,7 @@ impl<'p> Update<'p> {
         self.setback.as_ref()
     }
 
-    /// What was verified; `None` while a file is still wanted.
+    /// What was verified; `None` while a file is still wanted, or after an error.
     pub fn finish(self) -> Option<(TrustData, BTreeMap<String, u64>)> {
         let (Stage::Done, Some(root), Some(timestamp), Some(snapshot)) =
             (self.stage, self.root, self.timestamp, self.snapshot)
@@ -229,10 +233,19 @@ impl<'p> Update<'p> {
         Some((data, versions))
     }
 
+    /// An error is final.
+    fn under_way(&self) -> Result<(), Fault> {
+        match &self.stage {
+            Stage::Refused(fault) => Err(fault.clone()),
+            _ => Ok(()),
+        }
+    }
+
     /// On the first fault past the root, the newest root may explain it: keys rotate.
     fn set_back(&mut self, fault: Fault) -> Result<(), Fault> {
         let at_root = matches!(self.stage, Stage::Root | Stage::RootChain { .. });
         if at_root || self.setback.is_some() {
+            self.stage = Stage::Refused(fault.clone());
             return Err(fault);
         }
         self.setback = Some(fault);
@@ -274,7 +287,8 @@ impl<'p> Update<'p> {
                 self.load_targets(bytes, now)
             }
             Stage::Delegation(pending) => self.load_delegation(*pending, bytes, now),
-            Stage::Done => Ok(()),
+            // Nothing was wanted.
+            Stage::Done | Stage::Refused(_) => Ok(()),
         }
     }
 

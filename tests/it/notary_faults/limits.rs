@@ -4,7 +4,7 @@ use countersign::trust::notary::{Fault, History, Update};
 use serde_json::{Value, json};
 
 use super::{Case, Expected, JENKINS, role, run};
-use crate::builder::key::{person, role_key};
+use crate::builder::key::{person, role_key, root_key};
 use crate::builder::{GUN, Repo, now};
 use crate::repositories::first_use;
 
@@ -145,4 +145,27 @@ fn nothing_comes_of_an_update_that_is_not_done() {
         }
         assert!(update.finish().is_none(), "after {steps} files");
     }
+}
+
+/// An update that was refused is over: nothing of it can be had.
+#[test]
+fn nothing_comes_of_a_refused_update() {
+    let mut repo = Repo::signed_by_jenkins();
+    repo.rotate(root_key("new"));
+    let known = Repo::signed_by_jenkins().history();
+    repo.at("targets/jenkins").keys.clear();
+    let server = repo.publish();
+    let (gun, policy) = (GUN.parse().unwrap(), first_use());
+    let mut update = Update::new(&gun, &policy, &known, now()).unwrap();
+    let fault = loop {
+        let wanted = update.wanted().expect("a file is wanted until one is refused");
+        if let Err(fault) = update.offer(&server.answer(&wanted.file).unwrap(), now()) {
+            break fault;
+        }
+    };
+    assert_eq!(fault, Fault::NoSignatures { role: role("targets/jenkins") });
+    assert!(update.wanted().is_none());
+    update.offer(b"{}", now()).unwrap_err();
+    update.absent().unwrap_err();
+    assert!(update.finish().is_none());
 }
