@@ -261,9 +261,12 @@ impl<'p> Update<'p> {
             let (what, limit) = ("bytes of trust data before it", limits::TOTAL);
             return Err(Fault::TooMany { role, what, limit });
         }
-        if bytes.len() as u64 > wanted.max_len || wanted.meta.is_some_and(|m| !m.matches(bytes)) {
+        if wanted.meta.is_some_and(|meta| !meta.matches(bytes)) {
             let parent = if role == Role::Snapshot { Role::Timestamp } else { Role::Snapshot };
             return Err(Fault::Hash { role, parent });
+        }
+        if bytes.len() as u64 > wanted.max_len {
+            return Err(Fault::TooMany { role, what: "bytes", limit: wanted.max_len });
         }
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Root => {

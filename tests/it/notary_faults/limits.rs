@@ -169,3 +169,14 @@ fn nothing_comes_of_a_refused_update() {
     update.absent().unwrap_err();
     assert!(update.finish().is_none());
 }
+
+/// A file that nobody listed is too big by itself, not by what its parent says.
+#[test]
+fn files_larger_than_any_honest_one() {
+    for (name, limit) in [("root", 4_u64 << 20), ("timestamp", 1 << 20)] {
+        let mut repo = Repo::signed_by_jenkins();
+        repo.at(name).tamper(move |text| text + &" ".repeat(usize::try_from(limit).unwrap()));
+        let expected = Fault::TooMany { role: role(name), what: "bytes", limit };
+        assert_eq!(repo.update().unwrap_err(), expected, "{name}");
+    }
+}
