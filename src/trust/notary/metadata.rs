@@ -220,11 +220,11 @@ impl<'a> Envelope<'a> {
         }
         let version = match self.signed.get("version") {
             Some(Value::Number(Number::Unsigned(version)))
-                if (1..=i64::MAX.unsigned_abs()).contains(version) =>
+                if (1..=limits::VERSION).contains(version) =>
             {
                 *version
             }
-            _ => return Err(self.bad("its version is not a positive integer".into())),
+            _ => return Err(self.bad("its version is not an integer from 1 to 2^53 - 1".into())),
         };
         let expires = text("expires")
             .and_then(|text| text.parse().ok())

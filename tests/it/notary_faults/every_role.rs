@@ -169,22 +169,22 @@ fn headers() {
         Wrong {
             name: "version 0",
             arrange: |draft| draft.version(0),
-            fault: |role| malformed(role, "its version is not a positive integer"),
+            fault: |role| malformed(role, "its version is not an integer from 1 to 2^53 - 1"),
         },
         Wrong {
             name: "negative version",
             arrange: |draft| draft.signed["version"] = json!(-1),
-            fault: |role| malformed(role, "its version is not a positive integer"),
+            fault: |role| malformed(role, "its version is not an integer from 1 to 2^53 - 1"),
         },
         Wrong {
             name: "version in quotes",
             arrange: |draft| draft.signed["version"] = json!("1"),
-            fault: |role| malformed(role, "its version is not a positive integer"),
+            fault: |role| malformed(role, "its version is not an integer from 1 to 2^53 - 1"),
         },
         Wrong {
             name: "fractional version on the wire",
             arrange: |draft| draft.rewrite(r#""version":1}"#, r#""version":1.0}"#),
-            fault: |role| malformed(role, "its version is not a positive integer"),
+            fault: |role| malformed(role, "its version is not an integer from 1 to 2^53 - 1"),
         },
         Wrong {
             name: "wrong _type",

@@ -180,3 +180,14 @@ fn files_larger_than_any_honest_one() {
         assert_eq!(repo.update().unwrap_err(), expected, "{name}");
     }
 }
+
+#[test]
+fn versions_are_those_that_every_reader_reads_alike() {
+    let largest = (1_u64 << 53) - 1;
+    for (version, good) in [(largest, true), (largest + 1, false), (u64::MAX, false)] {
+        let mut repo = Repo::signed_by_jenkins();
+        repo.at("targets/jenkins").version(version);
+        let outcome = repo.update().map(|(_, history)| history.versions["targets/jenkins"]);
+        assert_eq!(outcome.ok(), good.then_some(version), "{version}");
+    }
+}
