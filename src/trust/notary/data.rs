@@ -116,9 +116,7 @@ impl TrustData {
         let targets = self.roles.first().map(|loaded| (&loaded.role, &loaded.header));
         let base = self.headers.iter().map(|(role, header)| (role, header)).chain(targets);
         for (role, header) in base {
-            if header.expires < now {
-                return Err(Fault::Expired { role: role.clone(), at: header.expires });
-            }
+            header.check_current(role, now)?;
         }
         Ok(())
     }

@@ -44,6 +44,17 @@ pub struct Header {
     pub expires: Timestamp,
 }
 
+impl Header {
+    /// Notary tolerates no skew: a file is out from the moment it names.
+    pub fn check_current(&self, role: &Role, now: Timestamp) -> Result<(), Fault> {
+        if self.expires < now {
+            Err(Fault::Expired { role: role.clone(), at: self.expires })
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// The keys of a role and how many of them have to sign.
 #[derive(Clone)]
 pub struct RoleKeys {

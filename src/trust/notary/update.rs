@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use super::data::{LoadedRole, TrustData};
 use super::fault::Fault;
 use super::limits;
-use super::metadata::{Delegation, Envelope, FileMeta, Header, Listing, RoleKeys, Root, Targets};
+use super::metadata::{Delegation, Envelope, FileMeta, Listing, RoleKeys, Root, Targets};
 use super::role::{DelegationName, FileName, Role};
 use super::root::{self, RootPolicy};
 use super::signed::{Signers, threshold};
@@ -139,7 +139,7 @@ impl<'p> Update<'p> {
             total: 0,
         };
         if let Some(known) = &update.root {
-            match current(&Role::Root, &known.root.header, now) {
+            match root::check_current(&known.root, gun, policy, now) {
                 Ok(()) => update.stage = Stage::Timestamp,
                 Err(fault) => update.setback = Some(fault),
             }
@@ -307,7 +307,7 @@ impl<'p> Update<'p> {
         match root::verify(&file, self.gun, known, self.policy, true, now) {
             Ok(root) => {
                 self.not_older(&Role::Root, root.header.version)?;
-                current(&Role::Root, &root.header, now)?;
+                root.header.check_current(&Role::Root, now)?;
                 self.trust(root, digest);
                 self.restart();
                 Ok(())
@@ -354,7 +354,7 @@ impl<'p> Update<'p> {
         self.signed_by_root(&file, |root| &root.timestamp)?;
         let timestamp = file.listing()?;
         self.not_older(&file.role, timestamp.header.version)?;
-        current(&file.role, &timestamp.header, now)?;
+        timestamp.header.check_current(&file.role, now)?;
         lists(&file.role, &timestamp, &[Role::Snapshot])?;
         self.timestamp = Some(timestamp);
         self.stage = Stage::Snapshot;
@@ -366,7 +366,7 @@ impl<'p> Update<'p> {
         self.signed_by_root(&file, |root| &root.snapshot)?;
         let snapshot = file.listing()?;
         self.not_older(&file.role, snapshot.header.version)?;
-        current(&file.role, &snapshot.header, now)?;
+        snapshot.header.check_current(&file.role, now)?;
         lists(&file.role, &snapshot, &[Role::Root, Role::Targets])?;
         let names = snapshot.meta.get("root").map(|meta| meta.sha256);
         let ours = self.root.as_ref().map(|root| root.sha256);
@@ -383,7 +383,7 @@ impl<'p> Update<'p> {
         let signers = self.signed_by_root(&file, |root| &root.targets)?;
         let targets = file.targets()?;
         self.not_older(&file.role, targets.header.version)?;
-        current(&file.role, &targets.header, now)?;
+        targets.header.check_current(&file.role, now)?;
         self.load(&file, targets, vec![String::new()], None, signers)
     }
 
@@ -401,7 +401,7 @@ impl<'p> Update<'p> {
             return Err(Fault::WeakKey { role: file.role, why });
         }
         let checked = threshold(&file, &delegation.keys)
-            .and_then(|signers| current(&file.role, &targets.header, now).map(|()| signers));
+            .and_then(|signers| targets.header.check_current(&file.role, now).map(|()| signers));
         match checked {
             Ok(signers) => self.load(&file, targets, paths, Some(parent), signers),
             // Nobody's fault but the signer's: the rest of the repository stands.
@@ -497,15 +497,6 @@ impl<'p> Update<'p> {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// Notary tolerates no skew: a file is out from the moment it names.
-fn current(role: &Role, header: &Header, now: Timestamp) -> Result<(), Fault> {
-    if header.expires < now {
-        Err(Fault::Expired { role: role.clone(), at: header.expires })
-    } else {
-        Ok(())
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use countersign::trust::notary::{Fault, History};
+use countersign::trust::certificate::Certificate;
+use countersign::trust::notary::{Fault, History, RootPolicy};
 use serde_json::json;
 
-use super::{Expected, JENKINS, below, check, differs, expired, malformed, meet, pinned, role};
-use crate::builder::key::{self, Key, paper, root_key};
+use super::{
+    Expected, JENKINS, back, below, check, differs, expired, malformed, meet, pinned, role,
+};
+use crate::builder::key::{self, Authority, Key, paper, root_key};
 use crate::builder::{GUN, Repo};
 use crate::repositories::{Outcome, first_use};
 
@@ -252,4 +255,45 @@ fn a_stored_root_that_is_damaged_is_not_forgotten() {
         stored(|repo| repo.at("root").rewrite(r#""version":1"#, r#""version":2"#)),
         below("root", 0, 1)
     );
+}
+
+/// A known root whose certificate ran out is no longer good for what is under it, as it
+/// would not be on a node that meets it now. Which root may follow, and the versions seen,
+/// stand all the same: whatever vouched for it, it did while it was valid.
+#[test]
+fn a_known_root_whose_certificate_expired_has_to_be_replaced() {
+    let authority = Authority::new("CA");
+    let by_ca = RootPolicy {
+        ca: Certificate::from_pem(authority.pem().as_bytes()).unwrap(),
+        ..RootPolicy::default()
+    };
+    let issued = |params| Key::ecdsa().issued(&params, &authority, "");
+    let mut old = Repo::signed_by_jenkins();
+    let short = issued(key::expired(paper(GUN)));
+    old.appoint("root", std::slice::from_ref(&short), 1);
+    let mut new = old.clone();
+    new.rotate(issued(paper(GUN)));
+    new.next_root();
+    let mut anew = Repo::signed_by_jenkins();
+    anew.appoint("root", &[issued(paper(GUN))], 1);
+
+    let root = Some(old.publish().0["root.json"].clone());
+    let history = History { root, versions: [("targets/jenkins".to_owned(), 7)].into() };
+    let mut newer = new.clone();
+    newer.at("targets/jenkins").version(8);
+    let by_pin = pinned(&[short.id(), newer.at("root").keys[0].id()]);
+    check([("first use", first_use()), ("pinned", by_pin), ("by a CA", by_ca)].iter().flat_map(
+        |(name, policy)| {
+            let case = |what, repo: &Repo, expected| {
+                (format!("{name}: {what}"), repo.publish().update(&history, policy), expected)
+            };
+            let unnamed = Fault::RootName { gun: GUN.to_owned() };
+            [
+                case("the same is served", &old, Expected::Refused(unnamed)),
+                case("replaced", &newer, Expected::Told(JENKINS)),
+                case("rolled back", &new, Expected::Refused(back("targets/jenkins", 1, 7))),
+                case("another, which it did not sign", &anew, replaced(1, 1)),
+            ]
+        },
+    ));
 }
