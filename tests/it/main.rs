@@ -11,6 +11,7 @@
 )]
 
 mod builder;
+mod judgements;
 mod notary;
 mod notary_faults;
 mod repositories;

@@ -443,7 +443,7 @@ impl<'p> Update<'p> {
             header: targets.header,
             paths,
             parent,
-            signers: signers.into_keys().map(|key| key.signing.clone()).collect(),
+            signers: signers.into_keys().collect(),
             payload: sha256(&file.payload),
             targets: targets.targets,
         });

@@ -88,7 +88,7 @@ impl Key {
 
     /// The same key in a certificate of `ca`, followed by `chain`.
     pub fn issued(&self, params: &CertificateParams, ca: &Authority, chain: &str) -> Self {
-        let certificate = params.signed_by(&*self.pair, &ca.0).unwrap();
+        let certificate = params.signed_by(&*self.pair, &ca.issuer).unwrap();
         self.with_pem(&(certificate.pem() + chain))
     }
 
@@ -165,22 +165,33 @@ impl Key {
 }
 
 /// A certificate authority.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority {
+    name: String,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
 
 impl Authority {
     pub fn new(name: &str) -> Self {
         let (params, pair) = (Self::params(name), KeyPair::generate().unwrap());
-        Self(CertifiedIssuer::self_signed(params, pair).unwrap())
+        let issuer = CertifiedIssuer::self_signed(params, pair).unwrap();
+        Self { name: name.to_owned(), issuer }
     }
 
     /// An intermediate CA below this one.
     pub fn below(&self, name: &str) -> Self {
         let (params, pair) = (Self::params(name), KeyPair::generate().unwrap());
-        Self(CertifiedIssuer::signed_by(params, pair, &self.0).unwrap())
+        let issuer = CertifiedIssuer::signed_by(params, pair, &self.issuer).unwrap();
+        Self { name: name.to_owned(), issuer }
     }
 
     pub fn pem(&self) -> String {
-        self.0.as_ref().pem().replace('\r', "")
+        self.issuer.as_ref().pem().replace('\r', "")
+    }
+
+    /// The certificate the CA had before this one: the same name and key, out of date.
+    pub fn expired_pem(&self) -> String {
+        let (params, pair) = (expired(Self::params(&self.name)), self.issuer.key());
+        params.self_signed(pair).unwrap().pem().replace('\r', "")
     }
 
     fn params(name: &str) -> CertificateParams {
