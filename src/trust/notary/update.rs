@@ -320,7 +320,7 @@ impl<'p> Update<'p> {
         let root = root::verify(&file, self.gun, known, self.policy, false, now)?;
         if root.header.version != version {
             let what = format!("{version}.root.json says version {}", root.header.version);
-            return Err(Fault::Malformed { role: Role::Root, what });
+            return Err(Fault::malformed(&Role::Root, &what));
         }
         self.trust(root, Digest::from_bytes(sha256(bytes)));
         let newest_version = Envelope::read(Role::Root, &newest)?.root()?.header.version;
@@ -498,7 +498,7 @@ fn lists(by: &Role, listing: &Listing, roles: &[Role]) -> Result<(), Fault> {
         None => Ok(()),
         Some(role) => {
             let what = format!("it names no {role} with a SHA-256 hash");
-            Err(Fault::Malformed { role: by.clone(), what })
+            Err(Fault::malformed(by, &what))
         }
     }
 }
