@@ -10,5 +10,6 @@
     reason = "a test fails loudly"
 )]
 
+mod house_rules;
 mod notary;
 mod repositories;

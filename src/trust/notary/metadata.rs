@@ -67,6 +67,19 @@ pub struct Listing {
     pub meta: BTreeMap<String, FileMeta>,
 }
 
+impl Listing {
+    /// Errors where it, `own`'s file, has no readable entry for one of `roles`.
+    pub fn names(&self, own: &Role, roles: &[Role]) -> Result<(), Fault> {
+        match roles.iter().find(|role| !self.meta.contains_key(role.as_str())) {
+            None => Ok(()),
+            Some(role) => {
+                let what = format!("it names no {role} with a SHA-256 hash");
+                Err(Fault::malformed(own, &what))
+            }
+        }
+    }
+}
+
 /// What a file has to be.
 #[derive(Clone, Debug)]
 pub struct FileMeta {
