@@ -127,7 +127,7 @@ async fn listen(gate: Gate, socket: &Path) -> ExitCode {
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify(sd_notify::NotifyState::Ready);
-    serve(Arc::new(gate), &listener, told).await;
+    serve(Arc::new(gate), listener, told).await;
     ExitCode::SUCCESS
 }
 

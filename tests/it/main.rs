@@ -11,5 +11,7 @@
 )]
 
 mod house_rules;
+mod node;
 mod notary;
 mod repositories;
+mod socket;
