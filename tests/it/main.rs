@@ -10,8 +10,10 @@
     reason = "a test fails loudly"
 )]
 
+mod check;
 mod house_rules;
 mod node;
 mod notary;
 mod repositories;
 mod socket;
+mod static_server;
