@@ -12,6 +12,7 @@
 
 mod builder;
 mod judgements;
+mod mutations;
 mod notary;
 mod notary_faults;
 mod repositories;

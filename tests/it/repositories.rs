@@ -1,6 +1,8 @@
 //! Recorded repositories (`tests/data/notary`), and a driver that feeds them to an
 //! update as a trust server would.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +53,19 @@ impl Recorded {
             other => other.clone(),
         };
         fs::read(self.dir.join("tuf").join(plain.to_string())).ok()
+    }
+
+    /// All files that an update of a node that knows nothing asks for, by plain name.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let files = RefCell::new(BTreeMap::new());
+        let server = |file: &FileName| {
+            let bytes = self.file(file)?;
+            files.borrow_mut().insert(format!("{}.json", file.role()), bytes.clone());
+            Some(bytes)
+        };
+        let outcome = self.update_with(&History::default(), &first_use(), recorded(), server);
+        outcome.unwrap_or_else(|fault| panic!("{}: {fault}", self.name));
+        files.into_inner()
     }
 
     /// The same timestamp, signed by the same key to run out in 2046.
