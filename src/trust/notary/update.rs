@@ -192,6 +192,10 @@ impl<'p> Update<'p> {
     /// Takes it that the server has no such file. An error ends the update.
     pub fn absent(&mut self) -> Result<(), Fault> {
         self.under_way()?;
+        // No newer root that could mend it: the fault stands.
+        if let (Stage::Root, Some(setback)) = (&self.stage, self.setback.clone()) {
+            return self.set_back(setback);
+        }
         let (file, parent) = match (self.wanted(), &self.stage) {
             (Some(wanted), Stage::Snapshot) => (wanted.file.to_string(), Role::Timestamp),
             (Some(wanted), Stage::Targets | Stage::Delegation(_)) => {
