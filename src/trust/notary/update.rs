@@ -455,15 +455,23 @@ impl<'p> Update<'p> {
         Ok(())
     }
 
-    /// Goes on to the next delegation that has a file: one declared and never published
-    /// is not in the snapshot.
+    /// Goes on to the next delegation that has a file. One that was never published is
+    /// not in the snapshot; one that was seen before is being kept from us.
     fn next_delegation(&mut self) {
         self.stage = Stage::Done;
         while let Some(pending) = self.pending.pop() {
-            let name = pending.delegation.name.as_str();
-            if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.meta.contains_key(name)) {
+            let name = &pending.delegation.name;
+            let listed = |snapshot: &Listing| snapshot.meta.contains_key(name.as_str());
+            if self.snapshot.as_ref().is_some_and(listed) {
                 self.stage = Stage::Delegation(Box::new(pending));
                 return;
+            }
+            if self.floor.contains_key(name.as_str()) {
+                let role = Role::Delegation(name.clone());
+                let file = FileName::Current(role).to_string();
+                let declarer = self.roles.get(pending.parent).map(|loaded| loaded.role.clone());
+                let fault = Fault::Missing { file, parent: declarer.unwrap_or(Role::Targets) };
+                self.left_out.push((name.clone(), fault));
             }
         }
     }

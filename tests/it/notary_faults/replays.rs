@@ -1,11 +1,13 @@
 //! Honest files in places they were not signed for. A Notary file names neither its role
 //! nor its repository.
 
+use countersign::image::Digest;
 use countersign::trust::notary::{Fault, History, Objection};
+use serde_json::json;
 
 use super::{Case, Expected, JENKINS, below, check, malformed, meet, run, told};
 use crate::builder::key::{Key, paper, person, role_key};
-use crate::builder::{A, B, GUN, Repo};
+use crate::builder::{A, B, GUN, Repo, now};
 
 const RELEASED: &str = "targets/releases by jenkins: Releases";
 
@@ -61,7 +63,7 @@ fn the_same_content_signed_again_still_does_not_count() {
     let copy = repo.at("targets/releases").signed.clone();
     repo.at("targets/jenkins").signed = copy;
     let (data, _) = repo.update().unwrap();
-    let claims = data.claims("2.0", crate::builder::now());
+    let claims = data.claims("2.0", now());
     let jenkins = claims.iter().find(|claim| claim.proof.role() == "targets/jenkins").unwrap();
     assert_eq!(jenkins.objection, Some(Objection::SharedFile));
 }
@@ -182,9 +184,73 @@ fn a_signers_file_of_another_repository_binds_its_digests_all_the_same() {
     let mut repo = Repo::signed_by_jenkins();
     repo.at("targets/jenkins").tamper(move |_| file.clone());
     let (data, _) = repo.update().unwrap();
-    let released = data.released("1.0", crate::builder::now()).unwrap();
+    let released = data.released("1.0", now()).unwrap();
     assert_eq!(released.as_bytes(), &A);
-    let claims = data.claims("1.0", crate::builder::now());
+    let claims = data.claims("1.0", now());
     let jenkins = claims.iter().find(|claim| claim.proof.role() == "targets/jenkins").unwrap();
     assert_eq!(jenkins.proof.digest().as_bytes(), &B);
+}
+
+/// Tag 1.0 was A, in `targets` and by jenkins, and was then released anew as B. With the
+/// released list out of the way it must not be A again.
+#[test]
+fn the_released_list_taken_away_brings_nothing_back() {
+    let mut honest = Repo::signed_by_jenkins();
+    honest.at("targets").tag("1.0", A);
+    honest.at("targets/releases").tag("1.0", B);
+    let changed = |change: fn(&mut Repo)| {
+        let mut repo = honest.clone();
+        change(&mut repo);
+        repo.publish()
+    };
+    let unlisted = || changed(|repo| repo.at("targets/releases").listed = false);
+    let undeclared = changed(|repo| {
+        repo.at("targets/releases").listed = false;
+        let roles = &mut repo.at("targets").signed["delegations"]["roles"];
+        roles.as_array_mut().unwrap().retain(|role| role["name"] != "targets/releases");
+    });
+    let seen = honest.history();
+    let nothing = History::default();
+    for (what, server, history, released) in [
+        ("all in order", honest.publish(), &nothing, Some(B)),
+        (
+            "signed by a stranger",
+            { changed(|repo| repo.at("targets/releases").keys = vec![role_key("stranger")]) },
+            &nothing,
+            None,
+        ),
+        (
+            "expired",
+            {
+                changed(|repo| {
+                    repo.at("targets/releases").signed["expires"] = json!("2026-11-30T00:00:00Z");
+                })
+            },
+            &nothing,
+            None,
+        ),
+        ("not listed any more", unlisted(), &seen, None),
+        // A node that knows nothing cannot tell it from one never published.
+        ("not listed, never seen", unlisted(), &nothing, Some(A)),
+        ("taken away by the owner", undeclared, &seen, Some(A)),
+    ] {
+        let (data, _) = meet(&server, history).unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        let found = data.released("1.0", now()).map(|digest| *digest.as_bytes());
+        assert_eq!(found, released, "{what}");
+        let tags = data.tags_of(Digest::from_bytes(A), now());
+        assert_eq!(tags.is_empty(), released != Some(A), "{what}: {tags:?}");
+    }
+}
+
+/// The same where kept data outlives its released list.
+#[test]
+fn the_released_list_run_out_brings_nothing_back() {
+    let mut repo = Repo::signed_by_jenkins();
+    repo.at("targets").tag("1.0", A);
+    repo.at("targets/releases").tag("1.0", B);
+    repo.at("targets/releases").signed["expires"] = json!("2026-12-10T00:00:00Z");
+    let (data, _) = repo.update().unwrap();
+    let at = |time: &str| data.released("1.0", time.parse().unwrap()).map(|one| *one.as_bytes());
+    assert_eq!(at("2026-12-10T00:00:00Z"), Some(B));
+    assert_eq!(at("2026-12-10T00:00:01Z"), None);
 }
