@@ -76,12 +76,12 @@ impl Refresh<'_> {
             (Err(Failure::Disk(error)), _) => {
                 error!(repository = %self.repository, %error, "the stored trust data cannot be used");
                 let folder = self.store.folder(self.repository);
-                let cause = format!(
-                    "this node's own record of it cannot be used ({error}); removing {} makes it \
-                     begin anew",
+                let cause = format!("this node's own record of it cannot be used: {error}");
+                let remedy = format!(
+                    "mend the file; or remove {}, which forgets what was seen of this repository",
                     folder.display()
                 );
-                Refreshed { outcome: Err(Gap::Unavailable { cause }), note: None }
+                Refreshed { outcome: Err(Gap::Unavailable { cause, remedy }), note: None }
             }
             (Err(_), Some(failure)) => Refreshed { outcome: Err(self.gap(failure)), note: None },
             // The server was left alone for a while; now it is needed.
@@ -93,8 +93,10 @@ impl Refresh<'_> {
                 Refreshed { outcome: Err(Gap::Refused(fault)), note: None }
             }
             (Err(_), None) => {
-                let cause = "nothing is cached for it, and the network was not to be used";
-                Refreshed { outcome: Err(Gap::Unavailable { cause: cause.into() }), note: None }
+                let cause =
+                    "nothing is cached for it, and the network is not to be used".to_owned();
+                let remedy = "check it once with the network, without --offline".to_owned();
+                Refreshed { outcome: Err(Gap::Unavailable { cause, remedy }), note: None }
             }
         }
     }
@@ -222,8 +224,13 @@ impl Refresh<'_> {
                 self.log(&fault);
                 Gap::Refused(fault)
             }
-            Failure::Away(error) => Gap::Unavailable { cause: error.to_string() },
-            Failure::Disk(error) => Gap::Unavailable { cause: error.to_string() },
+            Failure::Away(error) => {
+                Gap::Unavailable { cause: error.to_string(), remedy: remedy(&error).to_owned() }
+            }
+            Failure::Disk(error) => Gap::Unavailable {
+                cause: error.to_string(),
+                remedy: "see that the state directory can be used".to_owned(),
+            },
         }
     }
 
@@ -248,6 +255,21 @@ impl Refresh<'_> {
         } else {
             warn!(%repository, code, %fault, "trust data refused");
         }
+    }
+}
+
+/// What an operator can do about a server that cannot be asked.
+fn remedy(error: &Unavailable) -> &'static str {
+    match error.kind() {
+        "tls" => {
+            "see that ca_file or ca_bundle of its [[registries]] entry is the CA that signs its \
+             certificate"
+        }
+        "unauthorized" => "give its [[registries]] entry a login that may pull, with docker_config",
+        "unreachable" | "timeout" | "server-error" => {
+            "try again when it answers; see that its [[registries]] entry names the right server"
+        }
+        _ => "see that its [[registries]] entry names a Notary v1 server (trust_server)",
     }
 }
 

@@ -131,8 +131,8 @@ impl Case<'_> {
             Err(Gap::Unregistered) => {
                 Err(Reason::Unregistered { host: repository.host().to_owned() })
             }
-            Err(Gap::Unavailable { cause }) => {
-                Err(Reason::Unavailable { cause: cause.clone(), reference })
+            Err(Gap::Unavailable { cause, remedy }) => {
+                Err(Reason::Unavailable { cause: cause.clone(), remedy: remedy.clone(), reference })
             }
             Err(Gap::Refused(fault)) => {
                 Err(Reason::TrustData { repository: repository.clone(), fault: fault.clone() })

@@ -38,7 +38,7 @@ pub struct Signature {
 }
 
 /// What every role's file says of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub version: u64,
     pub expires: Timestamp,

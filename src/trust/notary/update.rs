@@ -52,10 +52,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Whether these bytes are exactly the file wanted, known by hash. Always false for
-    /// files wanted by name alone, of which there may be a newer one.
+    /// Whether these bytes are the file wanted, known by its SHA-256. Always false for
+    /// files wanted by name alone, of which there may be a newer one. The other hash and
+    /// the length are checked when the bytes are offered.
     pub fn is(&self, bytes: &[u8]) -> bool {
-        self.meta.as_ref().is_some_and(|meta| meta.matches(bytes))
+        self.meta.as_ref().is_some_and(|meta| *meta.sha256.as_bytes() == sha256(bytes))
     }
 }
 
