@@ -123,8 +123,8 @@ pub fn drive(
             None => update.absent()?,
         }
     }
-    let (data, versions) = update.finish().expect("a complete update");
-    Ok((data, History { root, versions }))
+    let (data, seen) = update.finish().expect("a complete update");
+    Ok((data, History { root, ..seen }))
 }
 
 pub type Outcome = Result<(TrustData, History), Fault>;

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::history::Examined;
 use super::limits;
 use super::metadata::{Delegation, Envelope, Listing, Targets};
-use super::role::{DelegationName, Role};
+use super::role::{DelegationName, FileName, Role};
 use super::signed::Signers;
 use crate::trust::crypto::sha256;
 
@@ -66,24 +66,36 @@ impl Tree {
         Ok(())
     }
 
-    /// The next delegation that has a file: one declared and never published is not in the
-    /// snapshot.
-    pub fn next(&mut self, snapshot: &Listing) -> Option<Pending> {
+    /// The next delegation that has a file. One that was never published is not in the
+    /// snapshot; one that was seen before (`floor`) is being kept from us.
+    pub fn next(&mut self, snapshot: &Listing, floor: &BTreeMap<String, u64>) -> Option<Pending> {
         loop {
             let pending = self.pending.pop()?;
-            if snapshot.meta.contains_key(pending.delegation.name.as_str()) {
+            let name = &pending.delegation.name;
+            if snapshot.meta.contains_key(name.as_str()) {
                 return Some(pending);
+            }
+            if floor.contains_key(name.as_str()) {
+                let file = FileName::Current(Role::Delegation(name.clone())).to_string();
+                let declarer = self.roles.get(pending.parent).map(|loaded| loaded.role.clone());
+                let fault = Fault::Missing { file, parent: declarer.unwrap_or(Role::Targets) };
+                self.left_out.push((name.clone(), fault));
             }
         }
     }
 
-    /// The next role from place `from` on whose file may have been signed as an earlier
-    /// `targets/releases`, and the version it then had: any delegation of the owner's
-    /// whose version that list has already passed.
+    /// The next version, after `version`, of a file that may have been signed as the
+    /// `targets/releases` of that version: any delegation of the owner's whose version that
+    /// list has already passed. Files that were held against it before (`examined`) are
+    /// what they were found to be.
     ///
     /// Whoever may push can put an old list in place of another's file, since it bears that
     /// person's signature and does not say which role it was signed for.
-    pub fn next_suspect(&self, from: usize) -> Option<(usize, u64)> {
+    pub fn next_suspect(
+        &mut self,
+        version: u64,
+        examined: &BTreeMap<String, Examined>,
+    ) -> Option<u64> {
         let is_releases =
             |role: &Role| matches!(role, Role::Delegation(name) if name.is_releases());
         let current = self.roles.iter().find(|one| is_releases(&one.role));
@@ -97,11 +109,29 @@ impl Tree {
             Role::Delegation(name) => name.is_top_level() && !name.is_releases(),
             _ => false,
         };
-        let is_suspect = |(_, one): &(usize, &LoadedRole)| {
-            tells_who(one) && !one.signers.is_empty() && one.header.version < below
-        };
-        let mut rest = self.roles.iter().enumerate().skip(from);
-        rest.find(is_suspect).map(|(place, one)| (place, one.header.version))
+        let mut next: Option<u64> = None;
+        for one in self.roles.iter_mut().filter(|one| tells_who(one)) {
+            let own = one.header.version;
+            match examined.get(one.role.as_str()) {
+                Some(known) if known.payload == one.payload => one.replayed = known.replay,
+                _ if version < own && own < below && !one.signers.is_empty() => {
+                    next = Some(next.map_or(own, |found| found.min(own)));
+                }
+                _ => {}
+            }
+        }
+        next
+    }
+
+    /// Holds the files of this version against the list of this version. Nothing is
+    /// believed of the list itself, so nothing of it needs to be verified.
+    pub fn hold_against(&mut self, version: u64, list: &[u8]) {
+        let releases = Role::Delegation(DelegationName::releases());
+        let Ok(list) = Envelope::read(releases, list) else { return };
+        let payload = sha256(&list.payload);
+        for one in self.roles.iter_mut().filter(|one| one.header.version == version) {
+            one.replayed |= one.payload == payload;
+        }
     }
 
     /// What is to be remembered of the roles that were held against earlier lists.

@@ -30,7 +30,7 @@ use super::fault::Fault;
 use super::history::{Examined, History};
 use super::limits;
 use super::metadata::{Envelope, FileMeta, Listing, RoleKeys, Root};
-use super::role::{DelegationName, FileName, Role};
+use super::role::{FileName, Role};
 use super::root::{self, RootPolicy};
 use super::signed::{Signers, threshold};
 use super::tree::{Pending, Tree};
@@ -89,11 +89,8 @@ enum Stage {
     Snapshot,
     Targets,
     Delegation(Box<Pending>),
-    /// The list that had the version of the role in this place.
-    EarlierList {
-        place: usize,
-        version: u64,
-    },
+    /// The list that had this version.
+    EarlierList(u64),
     Done,
     /// Nothing more is wanted, and nothing comes of it.
     Refused(Fault),
@@ -168,7 +165,7 @@ impl Update {
             Stage::Delegation(pending) => {
                 by_hash(Role::Delegation(pending.delegation.name.clone()), &self.snapshot)
             }
-            Stage::EarlierList { version, .. } => {
+            Stage::EarlierList(version) => {
                 by_name(FileName::ListVersion(*version), limits::TARGETS)
             }
             Stage::Done | Stage::Refused(_) => None,
@@ -187,9 +184,13 @@ impl Update {
     /// Takes it that the server has no such file. An error ends the update.
     pub fn absent(&mut self) -> Result<(), Fault> {
         self.under_way()?;
-        if let Stage::EarlierList { place, .. } = self.stage {
-            self.examine_from(place + 1);
+        if let Stage::EarlierList(version) = self.stage {
+            self.examine_after(version);
             return Ok(());
+        }
+        // No newer root that could mend it: the fault stands.
+        if let (Stage::Root, Some(setback)) = (&self.stage, self.setback.clone()) {
+            return self.set_back(setback);
         }
         let (file, parent) = match (self.wanted(), &self.stage) {
             (Some(wanted), Stage::Snapshot) => (wanted.file.to_string(), Role::Timestamp),
@@ -292,8 +293,9 @@ impl Update {
                 self.load_targets(bytes, now)
             }
             Stage::Delegation(pending) => self.load_delegation(*pending, bytes, now),
-            Stage::EarlierList { place, .. } => {
-                self.hold_against(place, bytes);
+            Stage::EarlierList(version) => {
+                self.tree.hold_against(version, bytes);
+                self.examine_after(version);
                 Ok(())
             }
             // Nothing was wanted.
@@ -424,40 +426,20 @@ impl Update {
 
     /// Goes on to the next delegation, then to the earlier lists.
     fn next_delegation(&mut self) {
-        let next = self.snapshot.as_ref().and_then(|snapshot| self.tree.next(snapshot));
+        let next =
+            self.snapshot.as_ref().and_then(|snapshot| self.tree.next(snapshot, &self.floor));
         match next {
             Some(pending) => self.stage = Stage::Delegation(Box::new(pending)),
-            None => self.examine_from(0),
+            None => self.examine_after(0),
         }
     }
 
-    /// Goes on to the next file, from a place on, that is to be held against an earlier
-    /// list. What was found of the very same file before still stands.
-    fn examine_from(&mut self, mut place: usize) {
-        self.stage = Stage::Done;
-        while let Some((suspect, version)) = self.tree.next_suspect(place) {
-            let Some(loaded) = self.tree.roles.get_mut(suspect) else { return };
-            match self.examined.get(loaded.role.as_str()) {
-                Some(known) if known.payload == loaded.payload => loaded.replayed = known.replay,
-                _ => {
-                    self.stage = Stage::EarlierList { place: suspect, version };
-                    return;
-                }
-            }
-            place = suspect + 1;
-        }
-    }
-
-    /// Whether the same bytes were signed as that list. Nothing is believed of the list
-    /// itself, so nothing of it needs to be verified.
-    fn hold_against(&mut self, place: usize, bytes: &[u8]) {
-        let releases = Role::Delegation(DelegationName::releases());
-        if let (Ok(list), Some(loaded)) =
-            (Envelope::read(releases, bytes), self.tree.roles.get_mut(place))
-        {
-            loaded.replayed = sha256(&list.payload) == loaded.payload;
-        }
-        self.examine_from(place + 1);
+    /// Goes on to the next earlier list that some file is to be held against.
+    fn examine_after(&mut self, version: u64) {
+        self.stage = match self.tree.next_suspect(version, &self.examined) {
+            Some(version) => Stage::EarlierList(version),
+            None => Stage::Done,
+        };
     }
 
     /// Trusts a root. As in TUF (section 5.3.11), what was seen under keys that it
