@@ -11,4 +11,5 @@
 )]
 
 mod notary;
+mod packaging;
 mod repositories;
