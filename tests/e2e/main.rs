@@ -16,6 +16,7 @@
 mod faults;
 mod lab;
 mod lifecycle;
+mod managed;
 mod node;
 mod ordinary;
 mod outcome;
@@ -58,6 +59,7 @@ fn main() {
         story_clusters::STORIES,
         ordinary::STORIES,
         lifecycle::STORIES,
+        managed::STORIES,
         faults::STORIES,
         verdicts::STORIES,
     ];

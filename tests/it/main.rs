@@ -18,6 +18,7 @@ mod mutations;
 mod node;
 mod notary;
 mod notary_faults;
+mod packaging;
 mod repositories;
 mod socket;
 mod static_server;
