@@ -1,4 +1,32 @@
 //! countersign lets a Docker host run only images signed by the people its policy names.
+//!
+//! Docker Engine shows an authorization plugin every API call before it acts on it. This
+//! crate is that plugin. A call's way through it is one straight line:
+//!
+//! ```text
+//! socket ─▶ server ─▶ request::read ─▶ policy::plan ─▶ gate: gather ─▶ policy::judge ─▶ answer
+//!           bytes      Intent           Subject         Evidence        Verdict
+//! ```
+//!
+//! 1. [`server`] takes the engine's message off the plugin socket.
+//! 2. [`request::read`] works out what the call would do: an `Intent`, or a `Refusal` where
+//!    the engine could understand it otherwise.
+//! 3. [`policy::plan`] says what has to be shown: nothing, or that a `Subject` is signed.
+//! 4. [`gate`] gathers the evidence: what the engine holds ([`source`]), and the trust data
+//!    of the repositories that may speak for it, which [`trust`] verifies file by file.
+//! 5. [`policy::judge`] compares what was shown with what is demanded: a `Verdict`, with
+//!    the reason and what to do.
+//!
+//! Steps 2, 3 and 5 and all of [`trust`] are pure: bytes and `now` come in as arguments. Only
+//! [`source`] and [`server`] touch the world, and only [`gate`] waits for it. `countersign
+//! check` ([`cli`]) enters the same line at step 4.
+//!
+//! Who may know whom, from the bottom up: [`json`] and [`image`] know nothing; [`request`]
+//! and [`trust`] know these two; [`policy`] knows all four and never where bytes come from;
+//! [`source`] knows [`image`] and never a policy; [`gate`] knows them all; [`server`] and
+//! [`cli`] know [`gate`]. `tests/it/house_rules.rs` holds the code to it.
+
+#![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod gate;

@@ -1,6 +1,7 @@
 //! `countersign serve`
 
 use std::io::IsTerminal;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::cannot_begin;
 use super::config::{Places, load};
 use crate::gate::{Gate, Settings};
 use crate::policy::Policy;
-use crate::server::{Listener, serve};
+use crate::server::{Listener, handed_over, serve};
 use crate::source::Engine;
 
 /// Run the plugin
@@ -84,6 +85,10 @@ fn socket_path(text: &str) -> Result<PathBuf, String> {
 
 pub fn run(args: &Args) -> ExitCode {
     start_log(args.log_json);
+    let handed = match handed_over() {
+        Ok(handed) => handed,
+        Err(error) => return cannot_begin(&error),
+    };
     let gate = match gate(args) {
         Ok(gate) => gate,
         Err(error) => return cannot_begin(&error),
@@ -92,7 +97,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return cannot_begin(&error),
     };
-    runtime.block_on(listen(gate, &args.socket))
+    runtime.block_on(listen(gate, handed, &args.socket))
 }
 
 fn gate(args: &Args) -> Result<Gate, Box<dyn std::error::Error>> {
@@ -103,11 +108,10 @@ fn gate(args: &Args) -> Result<Gate, Box<dyn std::error::Error>> {
     Ok(Gate::new(Settings { policy, engine, state_dir, offline: false })?)
 }
 
-async fn listen(gate: Gate, socket: &Path) -> ExitCode {
-    let listener = match Listener::activated() {
-        Ok(Some(listener)) => Ok(listener),
-        Ok(None) => Listener::bind(socket),
-        Err(error) => Err(error),
+async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> ExitCode {
+    let listener = match handed {
+        Some(handed) => Listener::adopt(handed),
+        None => Listener::bind(socket),
     };
     let listener = match listener {
         Ok(listener) => listener,

@@ -8,7 +8,7 @@
 //! level, invalid UTF-8, lone surrogates, numbers out of range, text after the value,
 //! depth and size past a limit.
 //!
-//! The lexing is `serde_json`'s; the strictness is in [`Seed`].
+//! The lexing is `serde_json`'s; the strictness is in `Seed`, below.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -270,14 +270,24 @@ impl<'de> Visitor<'de> for NameSeed {
 
 /// The first name that stands twice.
 fn repeated<'m>(members: &'m [(Cow<'_, str>, Value<'_>)], names: Names) -> Option<&'m str> {
+    /// Up to here comparing each with each costs less than a set.
+    const FEW: usize = 8;
+    let compared = |name: &'m Cow<'_, str>| match names {
+        Names::Exact => Cow::Borrowed(name.as_ref()),
+        Names::Go => go_fold(name),
+    };
+    let mut all = members.iter().map(|(name, _)| name);
+    if members.len() <= FEW {
+        let mut seen: Vec<Cow<'_, str>> = Vec::with_capacity(members.len());
+        return all.find_map(|name| {
+            let key = compared(name);
+            let known = seen.contains(&key);
+            seen.push(key);
+            known.then_some(name.as_ref())
+        });
+    }
     let mut seen = HashSet::with_capacity(members.len());
-    members.iter().map(|(name, _)| name.as_ref()).find(|name| {
-        let compared = match names {
-            Names::Exact => Cow::Borrowed(*name),
-            Names::Go => go_fold(name),
-        };
-        !seen.insert(compared)
-    })
+    all.find(|name| !seen.insert(compared(name))).map(AsRef::as_ref)
 }
 
 #[cfg(test)]

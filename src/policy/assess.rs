@@ -1,35 +1,47 @@
 //! One repository's trust data against the policy.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::evidence::HeldImage;
 use super::holder::Holder;
-use super::reason::{Place, Reason};
+use super::reason::{Place, Reason, Shortfall};
 use super::rules::Policy;
 use super::verdict::{Doubt, Grant, Signer};
 use crate::image::{Digest, Reference, Tag};
+use crate::trust::certificate::Certificate;
 use crate::trust::notary::{Claim, Objection, TrustData};
+use crate::trust::{KeyId, SigningKey};
 
 /// Most tags of one digest that are tried. A digest honestly has a handful.
 const MAX_TAGS: usize = 64;
+/// Most delegations told of that were left out.
+const MAX_LEFT_OUT: usize = 3;
 
 /// Trust data, the policy it is held against, and the time.
 pub(super) struct Assessment<'a> {
     pub policy: &'a Policy,
     pub data: &'a TrustData,
     pub now: Timestamp,
+    /// Whose key is whose, so far: checking who issued a certificate takes a while.
+    pub holders: RefCell<HashMap<HeldKey, Holder>>,
 }
+
+/// A key with the certificates that came with it, by their places in memory: the trust
+/// data is there as long as the assessment is.
+type HeldKey = (KeyId, Vec<*const Certificate>);
 
 impl Assessment<'_> {
     /// Whether what is released under the reference's tag may run.
     pub fn tag(&self, reference: &Reference, tag: &Tag) -> Result<Grant, Reason> {
-        match self.data.released(tag.as_str(), self.now) {
-            Some(digest) => self.approve(tag.as_str(), digest),
-            None => Err(Reason::NotSigned {
-                reference: reference.to_string(),
-                signers: self.signers(tag.as_str(), None),
-            }),
+        if let Some(digest) = self.data.released(tag.as_str(), self.now) {
+            return self.approve(tag.as_str(), digest);
         }
+        let signers = self.signers(tag.as_str(), None);
+        Err(self.not_signed(reference.to_string(), signers))
     }
 
     /// Whether this digest may run: some tag is released as it, and signed by whom the
@@ -47,7 +59,7 @@ impl Assessment<'_> {
         self.any_tag(&image.digests, tag).unwrap_or_else(|| {
             Err(match own {
                 Some(reference) => self.not_named(reference, image.id.0, Place::Engine),
-                None => Reason::NotSigned { reference: image.called.clone(), signers: Vec::new() },
+                None => self.not_signed(image.called.clone(), Vec::new()),
             })
         })
     }
@@ -79,7 +91,7 @@ impl Assessment<'_> {
                 let reference = Reference { digest: None, ..reference.clone() }.to_string();
                 Reason::OtherImage { reference, signed, found, place }
             }
-            None => Reason::NotSigned { reference: reference.to_string(), signers: Vec::new() },
+            None => self.not_signed(reference.to_string(), Vec::new()),
         }
     }
 
@@ -100,7 +112,18 @@ impl Assessment<'_> {
             .map(|team| (team.clone(), self.policy.members(team).map(str::to_owned).collect()))
             .collect();
         let reference = format!("{}:{tag}", self.data.repository());
-        Err(Reason::SignatureMissing { reference, digest, teams, signers })
+        let left_out = self.left_out();
+        let short = Shortfall { reference, digest, teams, signers, left_out };
+        Err(Reason::SignatureMissing(Box::new(short)))
+    }
+
+    fn not_signed(&self, reference: String, signers: Vec<Signer>) -> Reason {
+        Reason::NotSigned { reference, signers, left_out: self.left_out() }
+    }
+
+    /// The delegations that were left out, which may be what is missing.
+    fn left_out(&self) -> Vec<String> {
+        self.data.left_out().map(|(_, fault)| fault.to_string()).take(MAX_LEFT_OUT).collect()
     }
 
     /// Everyone who signed `tag`, with what is to be said against each signature.
@@ -109,13 +132,19 @@ impl Assessment<'_> {
         claims.into_iter().map(|claim| self.signer(&claim, released)).collect()
     }
 
+    fn holder(&self, key: &SigningKey) -> Holder {
+        let held = (key.id, key.certificates.iter().map(Arc::as_ptr).collect());
+        let mut holders = self.holders.borrow_mut();
+        holders.entry(held).or_insert_with(|| self.policy.holder(key, self.now)).clone()
+    }
+
     fn signer(&self, claim: &Claim, released: Option<Digest>) -> Signer {
         let proof = &claim.proof;
         let objection = match claim.objection {
             Some(Objection::Nested) if self.policy.count_nested => None,
             other => other,
         };
-        let (user, barred) = match self.policy.holder(proof.key(), self.now) {
+        let (user, barred) = match self.holder(proof.key()) {
             Holder::User(user) => (Some(user), None),
             Holder::Barred(user, bar) => (Some(user), Some(Doubt::Key(bar))),
             Holder::Unknown => (None, Some(Doubt::UnknownKey)),

@@ -68,6 +68,8 @@ pub enum Gap {
     Unavailable {
         /// One sentence with host and cause.
         cause: String,
+        /// What to do about it, as the end of a sentence that begins "to do:".
+        remedy: String,
     },
     /// There is some, and it is not to be trusted.
     Refused(notary::Fault),

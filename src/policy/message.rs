@@ -41,7 +41,7 @@ impl Reason {
             | Self::Unnamed { reference } => {
                 format!("image or trust data does not exist for {reference}")
             }
-            Self::OtherImage { .. } | Self::SignatureMissing { .. } => {
+            Self::OtherImage { .. } | Self::SignatureMissing(_) => {
                 "image did not meet required signing policy".to_owned()
             }
             Self::Unregistered { host } => format!("{host} must be a registered trusted registry"),
@@ -52,7 +52,7 @@ impl Reason {
             Self::TrustData { repository, fault } => {
                 format!("the trust data of {repository} cannot be relied on: {fault}")
             }
-            Self::Unavailable { cause, reference } => {
+            Self::Unavailable { cause, reference, .. } => {
                 format!("{reference} could not be checked: {cause}")
             }
             Self::Engine { cause } => format!("the engine could not be asked: {cause}"),
@@ -66,11 +66,11 @@ impl Reason {
     /// The lines after it.
     fn details(&self) -> Vec<String> {
         match self {
-            Self::SignatureMissing { reference, teams, signers, .. } => {
-                let mut lines = vec![missing(reference, teams), signed_by(signers)];
-                lines.push(remedy(reference, teams, signers));
-                lines
-            }
+            Self::SignatureMissing(short) => vec![
+                missing(&short.reference, &short.teams),
+                signed_by(&short.signers) + &besides(&short.left_out),
+                remedy(&short.reference, &short.teams, &short.signers),
+            ],
             Self::OtherImage { reference, signed, found, place } => {
                 let (found, fix) = match place {
                     Place::Engine => (
@@ -92,12 +92,14 @@ impl Reason {
                 };
                 vec![format!("signed: {reference} is {signed}"), found, fix]
             }
-            Self::NotSigned { reference, signers } => {
+            Self::NotSigned { reference, signers, left_out } => {
                 let mut lines = Vec::new();
                 if signers.is_empty() {
-                    lines.push("missing: its repository has trust data, but none that releases this".to_owned());
+                    lines.push("missing: its repository has trust data, but none that releases this".to_owned()
+                            + &besides(left_out));
                 } else {
-                    lines.push("missing: it is not released; neither targets/releases nor targets names it".to_owned());
+                    lines.push("missing: it is not released; neither targets/releases nor targets names it".to_owned()
+                            + &besides(left_out));
                     lines.push(signed_by(signers));
                 }
                 lines.push(format!("to do: have it signed, with `docker trust sign {reference}`"));
@@ -123,10 +125,10 @@ impl Reason {
                  the [api] section of countersign.toml"
             )],
             Self::TrustData { fault, .. } => vec![format!("to do: {}", mend(fault))],
-            Self::Unavailable { .. } => vec![
+            Self::Unavailable { remedy, .. } => vec![
                 "missing: there is no valid trust data for it on this node, so the answer is not known"
                     .to_owned(),
-                "to do: try again when the server answers".to_owned(),
+                format!("to do: {remedy}"),
             ],
             Self::Engine { .. } => vec![
                 "to do: see that countersign is given the engine's own socket (--engine)".to_owned(),
@@ -150,6 +152,15 @@ fn missing(reference: &str, teams: &[(String, Vec<String>)]) -> String {
         let _ = write!(line, "{joint}team {team} ({members})");
     }
     line
+}
+
+/// Delegations that might have told more, had they been in order.
+fn besides(left_out: &[String]) -> String {
+    if left_out.is_empty() {
+        String::new()
+    } else {
+        format!("; left out, since {}", left_out.join(", and "))
+    }
 }
 
 fn signed_by(signers: &[Signer]) -> String {

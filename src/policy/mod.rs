@@ -26,6 +26,6 @@ pub use evidence::{Evidence, Gap, Held, HeldImage, Served};
 pub use holder::Bar;
 pub use judge::judge;
 pub use plan::{Plan, Subject, plan, previous, repositories};
-pub use reason::{Blame, Reason};
+pub use reason::{Blame, Place, Reason, Shortfall};
 pub use rules::{DockerConfig, Policy, Registry};
 pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};

@@ -31,19 +31,11 @@ pub enum Reason {
         reference: String,
         /// Who signed the tag without its being released.
         signers: Vec<Signer>,
+        /// What of the trust data could not be relied on, and why.
+        left_out: Vec<String>,
     },
     /// It is released, but the people that the policy wants have not signed it.
-    SignatureMissing {
-        /// The tag.
-        reference: String,
-        /// What is released under it.
-        digest: Digest,
-        /// The required teams of which nobody signed, with their members. Empty where
-        /// any known user would do, and none signed.
-        teams: Vec<(String, Vec<String>)>,
-        /// Who did sign.
-        signers: Vec<Signer>,
-    },
+    SignatureMissing(Box<Shortfall>),
     /// The engine's image comes from no repository that could speak for it.
     Unnamed {
         /// The image as asked for.
@@ -74,6 +66,8 @@ pub enum Reason {
     Unavailable {
         /// Host and cause.
         cause: String,
+        /// What to do about it.
+        remedy: String,
         /// The name asked for.
         reference: String,
     },
@@ -89,6 +83,22 @@ pub enum Reason {
     },
     /// A fault of the plugin itself.
     Internal,
+}
+
+/// How far the signatures on a released tag fall short of the policy.
+#[derive(Clone, Debug)]
+pub struct Shortfall {
+    /// The tag.
+    pub reference: String,
+    /// What is released under it.
+    pub digest: Digest,
+    /// The required teams of which nobody signed, with their members. Empty where any
+    /// known user would do, and none signed.
+    pub teams: Vec<(String, Vec<String>)>,
+    /// Who did sign.
+    pub signers: Vec<Signer>,
+    /// What of the trust data could not be relied on, and why.
+    pub left_out: Vec<String>,
 }
 
 /// Where another image was found than was signed.
@@ -124,7 +134,7 @@ impl Reason {
             Self::OtherImage { .. } => "other-image",
             Self::NoTrustData { .. } => "no-trust-data",
             Self::NotSigned { .. } => "not-signed",
-            Self::SignatureMissing { .. } => "signature-missing",
+            Self::SignatureMissing(_) => "signature-missing",
             Self::Unnamed { .. } => "unnamed-image",
             Self::Unregistered { .. } => "unregistered-registry",
             Self::Request(refusal) => refusal.code(),
@@ -143,7 +153,7 @@ impl Reason {
             Self::OtherImage { .. }
             | Self::NoTrustData { .. }
             | Self::NotSigned { .. }
-            | Self::SignatureMissing { .. }
+            | Self::SignatureMissing(_)
             | Self::Unnamed { .. } => Blame::Image,
             Self::Unregistered { .. } | Self::NotPermitted { .. } => Blame::Policy,
             Self::Request(_) | Self::NothingThere { .. } => Blame::Request,
@@ -158,7 +168,7 @@ impl Reason {
         match self {
             Self::Internal => 9,
             Self::Engine { .. } | Self::Unavailable { .. } | Self::TrustData { .. } => 8,
-            Self::SignatureMissing { .. } => 7,
+            Self::SignatureMissing(_) => 7,
             Self::OtherImage { .. } => 6,
             Self::Unregistered { .. } | Self::NotSigned { .. } | Self::NoTrustData { .. } => 5,
             Self::Unnamed { .. } => 4,
@@ -168,7 +178,7 @@ impl Reason {
 
     pub(super) fn digest(&self) -> Option<Digest> {
         match self {
-            Self::SignatureMissing { digest, .. } => Some(*digest),
+            Self::SignatureMissing(short) => Some(short.digest),
             Self::OtherImage { signed, .. } => Some(*signed),
             _ => None,
         }
@@ -176,15 +186,16 @@ impl Reason {
 
     pub(super) fn signers(&self) -> &[Signer] {
         match self {
-            Self::SignatureMissing { signers, .. } | Self::NotSigned { signers, .. } => signers,
+            Self::SignatureMissing(short) => &short.signers,
+            Self::NotSigned { signers, .. } => signers,
             _ => &[],
         }
     }
 
     pub(super) fn missing_teams(&self) -> Vec<&str> {
         match self {
-            Self::SignatureMissing { teams, .. } => {
-                teams.iter().map(|(team, _)| team.as_str()).collect()
+            Self::SignatureMissing(short) => {
+                short.teams.iter().map(|(team, _)| team.as_str()).collect()
             }
             _ => Vec::new(),
         }

@@ -48,8 +48,12 @@ const TABLE: &[Endpoint] = &[
     on("*",       "/session", Guarded(Build)),
     on("*",       "/grpc", Guarded(Build)),
 
-    // Reading. The engine answers what it does not know with 404, and OPTIONS with
-    // nothing. Reads are open to all, GET /swarm and its join tokens among them.
+    // Tokens: whoever has a manager's can join a swarm with an engine that nobody guards,
+    // and run anything on this one.
+    on("GET",     "/swarm", Guarded(SwarmAdmin)),
+    on("GET",     "/swarm/unlockkey", Guarded(SwarmAdmin)),
+
+    // Reading. The engine answers what it does not know with 404, and OPTIONS with nothing.
     on("GET",     "/{path:.*}", Pass),
     on("HEAD",    "/{path:.*}", Pass),
     on("OPTIONS", "/{path:.*}", Pass),

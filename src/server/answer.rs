@@ -115,9 +115,11 @@ fn first_line(refusal: &Refusal) -> String {
     refusal.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// Enough of a request target to know the call by.
+/// The path, to know the call by. A query may hold secrets (build arguments, say); what it
+/// says of an image is told as the subject.
 fn shown(uri: &str) -> &str {
-    uri.char_indices().nth(300).and_then(|(end, _)| uri.get(..end)).unwrap_or(uri)
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    path.char_indices().nth(300).and_then(|(end, _)| path.get(..end)).unwrap_or(path)
 }
 
 fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -49,18 +49,20 @@ pub enum ListenError {
     Activation(io::Error),
 }
 
+/// The socket that systemd handed over, if it did (`LISTEN_FDS`).
+///
+/// To be called before any thread is started: it takes the variables out of the
+/// environment, so that no program started from here believes that they are meant for it.
+pub fn handed_over() -> Result<Option<std::os::unix::net::UnixListener>, ListenError> {
+    listenfd::ListenFd::from_env().take_unix_listener(0).map_err(ListenError::Activation)
+}
+
 impl Listener {
-    /// The socket that systemd handed over, if it did (`LISTEN_FDS`).
-    pub fn activated() -> Result<Option<Self>, ListenError> {
-        let handed = listenfd::ListenFd::from_env().take_unix_listener(0);
-        match handed.map_err(ListenError::Activation)? {
-            None => Ok(None),
-            Some(listener) => {
-                listener.set_nonblocking(true).map_err(ListenError::Activation)?;
-                let inner = UnixListener::from_std(listener).map_err(ListenError::Activation)?;
-                Ok(Some(Self { inner, made: None }))
-            }
-        }
+    /// Listens on a socket that systemd handed over ([`handed_over`]).
+    pub fn adopt(listener: std::os::unix::net::UnixListener) -> Result<Self, ListenError> {
+        listener.set_nonblocking(true).map_err(ListenError::Activation)?;
+        let inner = UnixListener::from_std(listener).map_err(ListenError::Activation)?;
+        Ok(Self { inner, made: None })
     }
 
     /// Makes a socket for its owner alone. A dead one in its place is replaced. Bound aside

@@ -53,11 +53,9 @@ impl ServerCertVerifier for Verifier {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
-            // Signed by a CA of the right name and another key. Said so, it cannot be
-            // taken for a bad signature in the handshake.
-            Err(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => {
-                Err(CertificateError::UnknownIssuer.into())
-            }
+            // Signed by a CA of the right name and another key, or by itself. Said so, it
+            // cannot be taken for a bad signature in the handshake.
+            Err(error) if only_unvouched(&error) => Err(CertificateError::UnknownIssuer.into()),
             verdict => verdict,
         }
     }

@@ -11,10 +11,14 @@
     reason = "a test fails loudly"
 )]
 
+mod builder;
 mod check;
 mod house_rules;
+mod judgements;
+mod mutations;
 mod node;
 mod notary;
+mod notary_faults;
 mod repositories;
 mod socket;
 mod static_server;

@@ -38,10 +38,21 @@ pub struct Signature {
 }
 
 /// What every role's file says of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub version: u64,
     pub expires: Timestamp,
+}
+
+impl Header {
+    /// Notary tolerates no skew: a file is out from the moment it names.
+    pub fn check_current(&self, role: &Role, now: Timestamp) -> Result<(), Fault> {
+        if self.expires < now {
+            Err(Fault::Expired { role: role.clone(), at: self.expires })
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// The keys of a role and how many of them have to sign.
@@ -49,6 +60,14 @@ pub struct Header {
 pub struct RoleKeys {
     pub keys: Vec<Arc<Key>>,
     pub threshold: u64,
+}
+
+impl RoleKeys {
+    /// Whether both list the same keys.
+    pub fn has_same_keys(&self, other: &Self) -> bool {
+        let ids = |one: &Self| one.keys.iter().map(|key| key.tuf_id).collect::<BTreeSet<_>>();
+        ids(self) == ids(other)
+    }
 }
 
 /// `root`.
@@ -233,11 +252,11 @@ impl<'a> Envelope<'a> {
         }
         let version = match self.signed.get("version") {
             Some(Value::Number(Number::Unsigned(version)))
-                if (1..=i64::MAX.unsigned_abs()).contains(version) =>
+                if (1..=limits::VERSION).contains(version) =>
             {
                 *version
             }
-            _ => return Err(self.bad("its version is not a positive integer")),
+            _ => return Err(self.bad("its version is not an integer from 1 to 2^53 - 1")),
         };
         let expires = text("expires")
             .and_then(|text| text.parse().ok())

@@ -8,16 +8,16 @@ use super::key::Key;
 use super::limits;
 use super::metadata::{Envelope, RoleKeys};
 use super::role::Role;
-use crate::trust::KeyId;
 use crate::trust::crypto;
+use crate::trust::{KeyId, SigningKey};
 
 /// The keys of a role that really signed its file, each once however many certificates
 /// or signatures it has, by canonical key ID.
-pub struct Signers(BTreeMap<KeyId, Arc<Key>>);
+pub struct Signers(BTreeMap<KeyId, SigningKey>);
 
 impl Signers {
     /// The keys.
-    pub fn into_keys(self) -> impl Iterator<Item = Arc<Key>> {
+    pub fn into_keys(self) -> impl Iterator<Item = SigningKey> {
         self.0.into_values()
     }
 
@@ -51,7 +51,10 @@ pub fn signers<'k>(
             return Err(Fault::KeyId { role: file.role.clone(), listed: key.listed_id });
         }
         let (Some(public), Some(method)) = (&key.public, signature.method) else { continue };
-        if signers.contains_key(&key.signing.id) {
+        // By the key itself, too: one key can be encoded in several ways.
+        let known = |other: &&&Arc<Key>| other.public.as_ref() == Some(public);
+        let mut same = keys.values().filter(known).map(|other| other.signing.id);
+        if same.any(|id| signers.contains_key(&id)) {
             continue;
         }
         checked += 1;
@@ -63,7 +66,11 @@ pub fn signers<'k>(
             });
         }
         if crypto::verify(public, method, &file.payload, &signature.bytes) {
-            signers.insert(key.signing.id, Arc::clone(key));
+            // All of its certificates: whichever was signed under, the key is the same.
+            let same = keys.values().filter(|other| other.signing.id == key.signing.id);
+            let certificates = same.flat_map(|other| other.signing.certificates.iter().cloned());
+            let certificates = certificates.collect();
+            signers.insert(key.signing.id, SigningKey { id: key.signing.id, certificates });
         }
     }
     Ok(Signers(signers))
