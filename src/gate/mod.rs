@@ -8,6 +8,7 @@
 //! becomes a reason.
 
 mod gather;
+mod reach;
 mod refresh;
 mod repositories;
 
@@ -19,8 +20,10 @@ use jiff::Timestamp;
 
 use crate::image::Reference;
 use crate::policy::{self, Plan, Policy, Subject, Verdict};
-use crate::request::{self, Call};
+use crate::request::{self, Call, HostAccess};
 use crate::source::{self, Engine, StoreError};
+
+use gather::Gathered;
 
 pub use repositories::Repositories;
 
@@ -33,6 +36,8 @@ pub struct Gate {
     policy: Policy,
     engine: Option<Engine>,
     repositories: Repositories,
+    /// Folders that no container may reach.
+    own: Vec<PathBuf>,
 }
 
 /// What a gate is made of.
@@ -80,7 +85,15 @@ impl Gate {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy, engine, repositories })
+        Ok(Self { policy, engine, repositories, own: vec![state_dir] })
+    }
+
+    /// Protects further files and folders of countersign's own from containers, beside its
+    /// state directory.
+    #[must_use]
+    pub fn protecting(mut self, own: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.own.extend(own);
+        self
     }
 
     /// The policy it judges by.
@@ -94,22 +107,24 @@ impl Gate {
             Plan::Settled(verdict) => {
                 Decision { verdict, subject: String::new(), notes: Vec::new() }
             }
-            Plan::Prove(subject) => self.prove(subject, source::now()).await,
+            Plan::Prove(subject, access) => self.prove(subject, access, source::now()).await,
         }
     }
 
     /// Decides whether a name may run, by its trust data alone.
     pub async fn check(&self, reference: Reference) -> Decision {
-        self.prove(Subject::Name(reference), source::now()).await
+        self.prove(Subject::Name(reference), Vec::new(), source::now()).await
     }
 
-    async fn prove(&self, subject: Subject, now: Timestamp) -> Decision {
-        let gathered = match self.gather(subject, now).await {
-            Ok(gathered) => gathered,
-            Err(decision) => return *decision,
-        };
-        let verdict = policy::judge(&self.policy, &gathered.subject, &gathered.evidence, now);
-        Decision { verdict, subject: gathered.told, notes: gathered.notes }
+    async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
+        let Gathered { subject, evidence, told, mut notes } =
+            match self.gather(subject, access, now).await {
+                Ok(gathered) => gathered,
+                Err(decision) => return *decision,
+            };
+        let verdict = policy::judge(&self.policy, &subject, &evidence, now);
+        notes.extend(policy::warning(&self.policy, &verdict, &evidence.host));
+        Decision { verdict, subject: told, notes }
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.

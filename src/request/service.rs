@@ -7,7 +7,10 @@
 use crate::image::{ImageName, Reference};
 
 use super::body::{self, Fields};
+use super::host_access::HostAccess;
+use super::host_config;
 use super::intent::{Intent, Routed, ServiceVerb};
+use super::mounts;
 use super::query::Query;
 use super::refusal::{Refusal, excerpt};
 
@@ -51,8 +54,43 @@ fn specified(request: &Routed<'_>, verb: ServiceVerb) -> Result<Intent, Refusal>
         return Err(Refusal::PluginRuntime { place: task.place("PluginSpec") });
     }
     let container = member(&task, "ContainerSpec")?;
-    body::no_image_mounts(&container)?;
-    fixed_image(&container).map(|image| Intent::Service { image, verb })
+    let access = asked(&container)?;
+    fixed_image(&container).map(|image| Intent::Service { image, verb, access })
+}
+
+/// Reads the `ContainerSpec` of a specification that exists, as the engine tells it.
+pub fn specified_access(container_spec: &str) -> Result<Vec<HostAccess>, Refusal> {
+    asked(&Fields::root(&body::document(container_spec.as_bytes())?)?)
+}
+
+/// What a `ContainerSpec` asks of the nodes (`swarm.ContainerSpec`, `swarm.Privileges`).
+fn asked(container: &Fields<'_>) -> Result<Vec<HostAccess>, Refusal> {
+    let mut found = Vec::new();
+    host_config::capabilities(&container.texts("CapabilityAdd")?, &mut found);
+    mounts::read_mounts(container, &mut found)?;
+    let Some(privileges) = container.object("Privileges")? else { return Ok(found) };
+    for (name, default) in [("Seccomp", "default"), ("AppArmor", "default")] {
+        if let Some(profile) = privileges.object(name)?
+            && let Some(mode) = profile.text("Mode")?
+            && !mode.is_empty()
+            && mode != default
+        {
+            found.push(HostAccess::SecurityOpt(excerpt(&format!("{name} {mode}"))));
+        }
+    }
+    if let Some(context) = privileges.object("SELinuxContext")? {
+        let named = ["User", "Role", "Type", "Level"];
+        let chosen = |name| Ok(context.text(name)?.is_some_and(|text| !text.is_empty()));
+        if context.flag("Disable")? {
+            found.push(HostAccess::SecurityOpt("SELinuxContext.Disable".to_owned()));
+        }
+        for name in named {
+            if chosen(name)? {
+                found.push(HostAccess::SecurityOpt(format!("SELinuxContext.{name}")));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A member without which there is no image.
