@@ -10,5 +10,9 @@
     reason = "a test fails loudly"
 )]
 
+mod builder;
+mod judgements;
+mod mutations;
 mod notary;
+mod notary_faults;
 mod repositories;
