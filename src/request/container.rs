@@ -117,7 +117,11 @@ mod tests {
             (
                 r#"{"Image":"x","HostConfig":{"Mounts":[{"Type":"bind","Source":"/srv"}]}}"#
                     .to_owned(),
-                "create docker.io/library/x".to_owned(),
+                "create docker.io/library/x asking bind of \"/srv\"".to_owned(),
+            ),
+            (
+                r#"{"Image":"x","Privileged":true,"HostConfig":{"PidMode":"host"}}"#.to_owned(),
+                "create docker.io/library/x asking PidMode \"host\", Privileged".to_owned(),
             ),
             (
                 r#"{"Image":"x","HostConfig":{"Mounts":null},"Mounts":[]}"#.to_owned(),
@@ -212,6 +216,32 @@ mod tests {
         ] {
             let outcome = outcome(&call("POST", target, headers, body));
             assert_eq!(outcome, format!("deny {code}"), "{target}");
+        }
+    }
+
+    #[test]
+    fn reads_what_a_container_is_given_later() {
+        for (call_of, body, meant) in [
+            ("exec", r#"{"Cmd":["sh"],"Privileged":false}"#, "guarded exec"),
+            ("exec", "{}", "guarded exec"),
+            ("exec", r#"{"Cmd":["sh"],"Privileged":true}"#, "exec web asking Privileged"),
+            ("exec", r#"{"privileged":true}"#, "deny ambiguous-name"),
+            ("exec", r#"{"Privileged":"yes"}"#, "deny body-malformed"),
+            ("exec", "", "deny body-withheld"),
+            ("update", r#"{"Memory":1,"Devices":null,"CgroupParent":""}"#, "pass"),
+            ("update", r#"{"Devices":[]}"#, "pass"),
+            (
+                "update",
+                r#"{"Devices":[{"PathOnHost":"/dev/sda"}],"DeviceCgroupRules":["a *:* rwm"]}"#,
+                "update web asking device \"/dev/sda\", device rule \"a *:* rwm\"",
+            ),
+            ("update", r#"{"CgroupParent":"/x"}"#, "update web asking parent cgroup \"/x\""),
+            ("update", r#"{"devices":[]}"#, "deny ambiguous-name"),
+            ("update", "", "deny body-withheld"),
+        ] {
+            let target = format!("/v1.41/containers/web/{call_of}");
+            let headers = [("Content-Type", "application/json")];
+            assert_eq!(outcome(&call("POST", &target, &headers, body)), meant, "{call_of} {body}");
         }
     }
 }

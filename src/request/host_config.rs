@@ -161,3 +161,104 @@ fn is_harmless_option(option: &str) -> bool {
         || option.starts_with("no-new-privileges=")
         || option.starts_with("no-new-privileges:")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(host_config: &str) -> String {
+        match stored_access(host_config) {
+            Ok(found) => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Err(refusal) => format!("deny {}", refusal.code()),
+        }
+    }
+
+    #[test]
+    fn reads_what_lifts_confinement() {
+        for (host_config, meant) in [
+            ("null", ""),
+            ("{}", ""),
+            (r#"{"Privileged":false,"NetworkMode":"host","UTSMode":"host","Init":true}"#, ""),
+            (r#"{"Privileged":null,"CapAdd":null,"Devices":null,"Binds":null}"#, ""),
+            (r#"{"Privileged":true}"#, "Privileged"),
+            (r#"{"PidMode":"host"}"#, r#"PidMode "host""#),
+            (r#"{"PidMode":"container:a"}"#, r#"PidMode "container:a""#),
+            (r#"{"PidMode":"","IpcMode":"private","UsernsMode":""}"#, ""),
+            (r#"{"IpcMode":"shareable"}"#, ""),
+            (r#"{"IpcMode":"host"}"#, r#"IpcMode "host""#),
+            (r#"{"UsernsMode":"host"}"#, r#"UsernsMode "host""#),
+            (r#"{"CapAdd":["CHOWN","cap_net_raw"],"CapDrop":["ALL"]}"#, ""),
+            (r#"{"CapAdd":["cap_sys_admin"]}"#, r#"capability "SYS_ADMIN""#),
+            (r#"{"CapAdd":["all","BPF"]}"#, r#"capability "ALL", capability "BPF""#),
+            (r#"{"Devices":[{"PathOnHost":"/dev/null"}]}"#, ""),
+            (r#"{"Devices":[{"PathOnHost":"/dev/null/../sda"}]}"#, r#"device "/dev/null/../sda""#),
+            (r#"{"Devices":[{"PathOnHost":"/dev/kvm"}]}"#, r#"device "/dev/kvm""#),
+            (r#"{"DeviceCgroupRules":["c 1:3 r"]}"#, r#"device rule "c 1:3 r""#),
+            (
+                r#"{"DeviceRequests":[{"Driver":"nvidia","Count":-1}]}"#,
+                r#"device request "nvidia""#,
+            ),
+            (r#"{"DeviceRequests":[{}]}"#, r#"device request """#),
+            (r#"{"SecurityOpt":["no-new-privileges","no-new-privileges:true"]}"#, ""),
+            (r#"{"SecurityOpt":["seccomp=builtin","apparmor=docker-default"]}"#, ""),
+            (
+                r#"{"SecurityOpt":["seccomp=unconfined"]}"#,
+                r#"security option "seccomp=unconfined""#,
+            ),
+            (r#"{"SecurityOpt":["label:disable"]}"#, r#"security option "label:disable""#),
+            (r#"{"SecurityOpt":["seccomp={}"]}"#, r#"security option "seccomp={}""#),
+            (r#"{"MaskedPaths":null}"#, ""),
+            (r#"{"MaskedPaths":[]}"#, "MaskedPaths without the engine's defaults"),
+            (r#"{"ReadonlyPaths":["/proc/bus"]}"#, "ReadonlyPaths without the engine's defaults"),
+            (r#"{"Runtime":"runc"}"#, r#"runtime "runc""#),
+            (r#"{"Runtime":"","CgroupParent":"","Annotations":{}}"#, ""),
+            (r#"{"CgroupParent":"system.slice"}"#, r#"parent cgroup "system.slice""#),
+            (
+                r#"{"Annotations":{"org.systemd.property.X":"1"}}"#,
+                r#"annotation "org.systemd.property.X""#,
+            ),
+        ] {
+            assert_eq!(told(host_config), meant, "{host_config}");
+        }
+    }
+
+    /// As Docker Engine 20.10 stores them for `docker create IMAGE` where cgroups are of
+    /// version 1, and with the paths that later engines add.
+    #[test]
+    fn what_engines_store_by_themselves_asks_for_nothing() {
+        let masked = r#"["/proc/asound","/proc/acpi","/proc/kcore","/proc/keys",
+            "/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug",
+            "/proc/scsi","/sys/firmware"]"#;
+        let newer = masked.replace(']', r#","/proc/interrupts","/sys/devices/virtual/powercap"]"#);
+        for masked in [masked, &newer] {
+            let host_config = format!(
+                r#"{{"Binds":null,"ContainerIDFile":"","NetworkMode":"default","VolumesFrom":null,
+                    "CapAdd":null,"CgroupnsMode":"host","IpcMode":"private","Cgroup":"",
+                    "PidMode":"","Privileged":false,"SecurityOpt":null,"UTSMode":"",
+                    "UsernsMode":"","ShmSize":67108864,"CgroupParent":"","Devices":[],
+                    "DeviceCgroupRules":null,"DeviceRequests":null,"MaskedPaths":{masked},
+                    "ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys",
+                    "/proc/sysrq-trigger"]}}"#
+            );
+            assert_eq!(told(&host_config), "", "{host_config}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_engines_could_read_otherwise() {
+        for (host_config, code) in [
+            (r#"{"privileged":true}"#, "ambiguous-name"),
+            (r#"{"CAPADD":["ALL"]}"#, "ambiguous-name"),
+            (r#"{"Device\u017f":[]}"#, "ambiguous-name"),
+            (r#"{"Devices":[{"pathOnHost":"/dev/sda"}]}"#, "ambiguous-name"),
+            (r#"{"Privileged":false,"Privileged":true}"#, "body-malformed"),
+            (r#"{"Privileged":"true"}"#, "body-malformed"),
+            (r#"{"CapAdd":"ALL"}"#, "body-malformed"),
+            (r#"{"CapAdd":[null]}"#, "body-malformed"),
+            (r#"{"Annotations":["a"]}"#, "body-malformed"),
+            ("[]", "body-malformed"),
+        ] {
+            assert_eq!(told(host_config), format!("deny {code}"), "{host_config}");
+        }
+    }
+}

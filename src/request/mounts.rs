@@ -104,3 +104,106 @@ pub fn volume_access(driver: &str, options: &[(&str, &str)]) -> Option<HostAcces
 fn is_plain_path(path: &str) -> bool {
     path.starts_with('/') && !path.split('/').any(|part| part == "..")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::host_config::stored_access;
+    use super::super::recorded::{call, outcome};
+
+    fn told(host_config: &str) -> String {
+        match stored_access(host_config) {
+            Ok(found) => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Err(refusal) => format!("deny {}", refusal.code()),
+        }
+    }
+
+    #[test]
+    fn reads_binds_as_the_engine_splits_them() {
+        for (bind, meant) in [
+            ("/data", ""),
+            ("/etc:/h", r#"bind of "/etc""#),
+            ("/etc:/h:rw", r#"bind of "/etc""#),
+            ("/etc:/h:ro", r#"bind of "/etc", read-only"#),
+            ("/etc:/h:z,ro", r#"bind of "/etc", read-only"#),
+            ("/etc:/h:rro", r#"bind of "/etc""#),
+            ("/etc:ro", r#"bind of "/etc""#),
+            ("//etc/../x:/h", r#"bind of "//etc/../x""#),
+            ("name:/h:ro", r#"volume "name""#),
+            ("./x:/h", r#"volume "./x""#),
+            (":/h", r#"volume """#),
+        ] {
+            assert_eq!(told(&format!(r#"{{"Binds":["{bind}"]}}"#)), meant, "{bind}");
+        }
+    }
+
+    #[test]
+    fn reads_mounts() {
+        for (mount, meant) in [
+            (r#"{"Type":"bind","Source":"/srv"}"#, r#"bind of "/srv""#),
+            (r#"{"Type":"bind","Source":"/srv","ReadOnly":true}"#, r#"bind of "/srv", read-only"#),
+            (r#"{"Type":"tmpfs","Target":"/t"}"#, ""),
+            (r#"{"Type":"volume","Target":"/t"}"#, ""),
+            (r#"{"Type":"volume","Source":"v","VolumeOptions":null}"#, r#"volume "v""#),
+            (
+                r#"{"Type":"volume","VolumeOptions":{"DriverConfig":{"Options":
+                    {"o":"bind","device":"/etc"}}}}"#,
+                r#"bind of "/etc""#,
+            ),
+            (r#"{"Type":"image","Source":"x"}"#, "deny image-mount"),
+            (r#"{"Type":"bind","source":"/etc"}"#, "deny ambiguous-name"),
+            (r#"{"Type":"bind","ReadOnly":"yes"}"#, "deny body-malformed"),
+            (r#"{"Type":"volume","VolumeOptions":{"driverConfig":{}}}"#, "deny ambiguous-name"),
+        ] {
+            assert_eq!(told(&format!(r#"{{"Mounts":[{mount}]}}"#)), meant, "{mount}");
+        }
+        assert_eq!(told(r#"{"VolumesFrom":["a:ro"]}"#), r#"volumes from container "a:ro""#);
+    }
+
+    #[test]
+    fn reads_options_of_the_local_driver() {
+        for (driver, options, meant) in [
+            ("", "null", "pass"),
+            ("local", "{}", "pass"),
+            ("local", r#"{"size":"1g"}"#, "pass"),
+            ("local", r#"{"type":"tmpfs","device":"tmpfs","o":"size=1m"}"#, "pass"),
+            ("local", r#"{"type":"nfs","device":":/x","o":"addr=10.0.0.1,rw"}"#, "pass"),
+            ("local", r#"{"type":"cifs","device":"//h/x","o":"addr=h"}"#, "pass"),
+            ("rclone", r#"{"o":"bind","device":"/etc"}"#, "pass"),
+            ("", r#"{"o":"bind","device":"/etc"}"#, r#"volume asking bind of "/etc""#),
+            (
+                "local",
+                r#"{"type":"none","o":"ro,rbind","device":"/etc"}"#,
+                r#"volume asking bind of "/etc", read-only"#,
+            ),
+            (
+                "local",
+                r#"{"type":"nfs","o":"bind","device":"/etc"}"#,
+                r#"volume asking bind of "/etc""#,
+            ),
+            (
+                "local",
+                r#"{"o":"bind","device":"/srv/link/../../etc"}"#,
+                r#"volume asking volume on device "/srv/link/../../etc""#,
+            ),
+            (
+                "local",
+                r#"{"type":"ext4","device":"/dev/sda1"}"#,
+                r#"volume asking volume on device "/dev/sda1""#,
+            ),
+            (
+                "local",
+                r#"{"type":"overlay","device":"overlay","o":"lowerdir=/etc"}"#,
+                r#"volume asking volume on device "overlay""#,
+            ),
+            ("local", r#"{"type":"proc"}"#, r#"volume asking volume on device """#),
+            ("local", r#"{"o":1}"#, "deny body-malformed"),
+        ] {
+            let body = format!(r#"{{"Name":"v","Driver":"{driver}","DriverOpts":{options}}}"#);
+            let headers = [("Content-Type", "application/json")];
+            let call = call("POST", "/v1.41/volumes/create", &headers, &body);
+            assert_eq!(outcome(&call), meant, "{driver} {options}");
+        }
+        let hidden = call("POST", "/v1.41/volumes/create", &[], "");
+        assert_eq!(outcome(&hidden), "deny body-withheld");
+    }
+}

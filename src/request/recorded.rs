@@ -72,7 +72,7 @@ struct Case<'a> {
     why: String,
     #[serde(borrow)]
     call: &'a RawValue,
-    expect: &'a str,
+    expect: String,
 }
 
 #[test]

@@ -115,6 +115,7 @@ fn fixed_image(container: &Fields<'_>) -> Result<Reference, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::super::recorded::{call, outcome};
+    use super::specified_access;
 
     const D: &str = "sha256:145efec3e7674af0ea621617610fabe76eb46cfa88a9b225311d118e1d70acd8";
 
@@ -129,7 +130,7 @@ mod tests {
         for body in [
             r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x:1@$D"}}}"#,
             r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x:1@$D"},"Runtime":"container"}}"#,
-            r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x:1@$D","Mounts":[{"Type":"bind"}]},
+            r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x:1@$D","Mounts":[{"Type":"tmpfs"}]},
                 "Runtime":"","PluginSpec":null}}"#,
         ] {
             for target in ["/v1.30/services/create", "/v1.53/services/create", "/services/create"] {
@@ -182,6 +183,32 @@ mod tests {
                 assert_eq!(post(target, body), format!("deny {code}"), "{target} {body}");
             }
         }
+    }
+
+    #[test]
+    fn reads_what_a_service_asks_of_the_nodes() {
+        for (members, asked) in [
+            ("", ""),
+            (r#","CapabilityAdd":["CAP_CHOWN"],"Privileges":null"#, ""),
+            (r#","CapabilityAdd":["CAP_SYS_ADMIN"]"#, r#" asking capability "SYS_ADMIN""#),
+            (r#","Mounts":[{"Type":"bind","Source":"/etc"}]"#, r#" asking bind of "/etc""#),
+            (r#","Privileges":{"Seccomp":{"Mode":"default"},"SELinuxContext":{}}"#, ""),
+            (
+                r#","Privileges":{"Seccomp":{"Mode":"unconfined"},"AppArmor":{"Mode":"disabled"},
+                    "SELinuxContext":{"Disable":true,"Type":"t"}}"#,
+                " asking security option \"Seccomp unconfined\", security option \
+                 \"AppArmor disabled\", security option \"SELinuxContext.Disable\", \
+                 security option \"SELinuxContext.Type\"",
+            ),
+        ] {
+            let spec = format!(r#"{{"Image":"h.io/x@$D"{members}}}"#);
+            let body = format!(r#"{{"TaskTemplate":{{"ContainerSpec":{spec}}}}}"#);
+            let meant = format!("service create h.io/x@{D}{asked}");
+            assert_eq!(post("/v1.41/services/create", &body), meant, "{members}");
+            let stored = specified_access(&spec).unwrap();
+            assert_eq!(stored.is_empty(), asked.is_empty(), "{members}");
+        }
+        assert_eq!(specified_access("[]").unwrap_err().code(), "body-malformed");
     }
 
     #[test]
