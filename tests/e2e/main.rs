@@ -14,6 +14,7 @@
 )]
 
 mod faults;
+mod host_access;
 mod lab;
 mod lifecycle;
 mod node;
@@ -59,6 +60,7 @@ fn main() {
         ordinary::STORIES,
         lifecycle::STORIES,
         faults::STORIES,
+        host_access::STORIES,
         verdicts::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story)| {

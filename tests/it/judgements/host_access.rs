@@ -184,7 +184,7 @@ fn volumes_and_running_containers() {
             "host-access"
         }),
         ("allowed", ALLOWED, running.clone(), image(A), HostAccess::Privileged, "signed"),
-        ("unsigned", ALLOWED, running.clone(), image(B), HostAccess::Privileged, "other-image"),
+        ("unsigned", ALLOWED, running.clone(), image(B), HostAccess::Privileged, "not-signed"),
         ("unsigned, logged", log, running, image(B), HostAccess::Privileged, "not-judged"),
     ] {
         let evidence = Evidence { held, ..signed(&[asked]) };
