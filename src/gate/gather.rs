@@ -58,7 +58,7 @@ impl Gate {
                 trust
             },
             self.served(&subject, deadline),
-            self.host(access),
+            self.host(access, deadline),
         );
         evidence.trust = trust;
         evidence.served = served;

@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use tracing::debug;
+use tracing::warn;
 
 use super::Gate;
 use crate::policy::{GuardMode, Host, clean};
 use crate::request::{self, HostAccess};
-use crate::source::{self, Container, Engine, EngineError, Mount};
+use crate::source::{self, Container, Deadline, Engine, EngineError, Mount};
 
 /// Most paths and volumes looked up for one container. One honestly has a dozen.
 const MAX_LOOKUPS: usize = 128;
 
 impl Gate {
     /// What is known of the host, for judging what is asked of it.
-    pub(super) async fn host(&self, mut asked: Vec<HostAccess>) -> Host {
+    pub(super) async fn host(&self, mut asked: Vec<HostAccess>, deadline: Deadline) -> Host {
         asked.sort();
         asked.dedup();
         let mut host = Host { asked, ..Host::default() };
@@ -22,13 +22,18 @@ impl Gate {
         if host.asked.is_empty() || self.policy.guard_mode() == GuardMode::Off {
             return host;
         }
-        if let Err(cause) = self.look_up(engine, &mut host).await {
+        if let Err(cause) = self.look_up(engine, &mut host, deadline).await {
             host.unknown = Some(cause.to_string());
         }
         host
     }
 
-    async fn look_up(&self, engine: &Engine, host: &mut Host) -> Result<(), LookupError> {
+    async fn look_up(
+        &self,
+        engine: &Engine,
+        host: &mut Host,
+        deadline: Deadline,
+    ) -> Result<(), LookupError> {
         if host.asked.len() > MAX_LOOKUPS {
             return Err(LookupError::TooMany);
         }
@@ -51,14 +56,14 @@ impl Gate {
         let own = self.own.iter().map(PathBuf::as_path);
         for folder in own.chain([Path::new(&defaults.docker_root_dir)]) {
             let path = folder.to_str().and_then(clean).ok_or(LookupError::OwnFolder)?;
-            host.protected.extend(source::leads_to(&path).await.ok());
+            host.protected.extend(source::leads_to(&path, deadline).await.ok());
             host.protected.push(path);
         }
         for path in sources {
             // What cannot be followed is refused by its not being known.
-            match source::leads_to(&path).await {
+            match source::leads_to(&path, deadline).await {
                 Ok(end) => drop(host.leads_to.insert(path, end)),
-                Err(error) => debug!(path, %error, "where a bind leads is not known"),
+                Err(error) => warn!(path, %error, "where a bind leads is not known"),
             }
         }
         Ok(())

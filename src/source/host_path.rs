@@ -5,23 +5,21 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::clock::Deadline;
 
-/// Longest wait for one path. It may lie on a file server that is away.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest path the system takes.
 const MAX_PATH: usize = 4096;
 
 /// Where an absolute path without `.` and `..` leads. Of one that does not exist, the part
-/// that does is followed: engines make the rest.
-pub async fn leads_to(path: &str) -> io::Result<String> {
+/// that does is followed: engines make the rest. It may lie on a file server that is away, so
+/// there is a deadline.
+pub async fn leads_to(path: &str, deadline: Deadline) -> io::Result<String> {
     if path.len() > MAX_PATH {
         return Err(io::ErrorKind::InvalidFilename.into());
     }
     let late = || io::Error::from(io::ErrorKind::TimedOut);
-    let end = Deadline::after(PATIENCE).bound(follow(Path::new(path))).await.ok_or_else(late)??;
+    let end = deadline.bound(follow(Path::new(path))).await.ok_or_else(late)??;
     end.into_os_string().into_string().map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
@@ -52,6 +50,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    use super::super::testing::patient;
     use super::*;
 
     #[tokio::test]
@@ -78,10 +77,10 @@ mod tests {
             ("loop", None),
             ("file/new", None),
         ] {
-            let found = leads_to(&format!("{base}/{path}")).await;
+            let found = leads_to(&format!("{base}/{path}"), patient()).await;
             assert_eq!(found.as_ref().ok(), end.as_ref(), "{path}: {found:?}");
         }
-        assert_eq!(leads_to("/").await.unwrap(), "/");
-        assert!(leads_to(&format!("/{}", "x/".repeat(MAX_PATH))).await.is_err());
+        assert_eq!(leads_to("/", patient()).await.unwrap(), "/");
+        assert!(leads_to(&format!("/{}", "x/".repeat(MAX_PATH)), patient()).await.is_err());
     }
 }

@@ -93,6 +93,7 @@ fn a_named_repository_gets_the_host(stage: &Stage) {
         "to do: leave it out; or have the operator add to countersign.toml: [[rules]] with",
     );
     // The name alone gives nothing.
+    node.docker(format!("pull {app}:1")).expect_ok();
     node.docker(format!("tag {app}:1 {agent}:2")).expect_ok();
     let outcome = node.docker(format!("run --rm --privileged {agent}:2"));
     expect_refused(outcome, &app, "Privileged");

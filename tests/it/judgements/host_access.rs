@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use countersign::image::ImageId;
 use countersign::policy::{
     Evidence, Held, HeldImage, Host, Plan, Policy, Subject, Verdict, clean, judge, plan, warning,
@@ -189,6 +191,38 @@ fn volumes_and_running_containers() {
     ] {
         let evidence = Evidence { held, ..signed(&[asked]) };
         assert_eq!(judge(&policy("", more), &subject, &evidence, now()).code(), code, "{what}");
+    }
+}
+
+#[test]
+fn what_needs_no_look_at_the_host() {
+    let (off, closed) = ("[guard]\nmode = \"off\"\n", "[api]\nexec = false\n");
+    let (exec, volume) = (r#"{"Privileged":true}"#, r#"{"DriverOpts":{"device":"/dev/sda"}}"#);
+    let update = r#"{"CgroupParent":"/x"}"#;
+    for (what, more, target, body, expected) in [
+        ("exec", "", "containers/a/exec", exec, "Running(\"a\") [Privileged]"),
+        ("exec, unguarded", off, "containers/a/exec", exec, "not-judged"),
+        ("exec, closed", closed, "containers/a/exec", exec, "not-permitted"),
+        ("plain exec", "", "containers/a/exec", "{}", "not-judged"),
+        ("plain exec, closed", closed, "containers/a/exec", "{}", "not-permitted"),
+        ("update", "", "containers/a/update", update, "Running(\"a\") [CgroupParent(\"/x\")]"),
+        ("update, unguarded", off, "containers/a/update", update, "not-judged"),
+        ("plain update", "", "containers/a/update", "{}", "not-judged"),
+        ("volume", "", "volumes/create", volume, "Volume [VolumeDevice(\"/dev/sda\")]"),
+        ("volume, unguarded", off, "volumes/create", volume, "not-judged"),
+        ("plain volume", "", "volumes/create", "{}", "not-judged"),
+    ] {
+        let message = serde_json::json!({
+            "RequestMethod": "POST",
+            "RequestUri": format!("/v1.41/{target}"),
+            "RequestBody": STANDARD.encode(body),
+        });
+        let call = Call::from_json(message.to_string().as_bytes()).unwrap();
+        let planned = match plan(&policy("", more), request::read(&call)) {
+            Plan::Settled(verdict) => verdict.code().to_owned(),
+            Plan::Prove(subject, asked) => format!("{subject:?} {asked:?}"),
+        };
+        assert_eq!(planned, expected, "{what}");
     }
 }
 
