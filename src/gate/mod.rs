@@ -11,6 +11,7 @@ mod gather;
 mod reach;
 mod refresh;
 mod repositories;
+mod seen;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,12 +19,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::gather::Gathered;
 use crate::image::Reference;
 use crate::policy::{self, Plan, Policy, Subject, Verdict};
 use crate::request::{self, Call, HostAccess};
 use crate::source::{self, Engine, StoreError};
-
-use gather::Gathered;
 
 pub use repositories::Repositories;
 
@@ -33,7 +33,7 @@ pub const NETWORK: Duration = Duration::from_secs(5);
 
 /// Everything a decision needs.
 pub struct Gate {
-    policy: Policy,
+    policy: Arc<Policy>,
     engine: Option<Engine>,
     repositories: Repositories,
     /// Folders that no container may reach.
@@ -85,7 +85,7 @@ impl Gate {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy, engine, repositories, own: vec![state_dir] })
+        Ok(Self { policy: Arc::new(policy), engine, repositories, own: vec![state_dir] })
     }
 
     /// Protects further files and folders of countersign's own from containers, beside its
@@ -117,13 +117,24 @@ impl Gate {
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
-        let Gathered { subject, evidence, told, mut notes } =
-            match self.gather(subject, access, now).await {
-                Ok(gathered) => gathered,
-                Err(decision) => return *decision,
-            };
-        let verdict = policy::judge(&self.policy, &subject, &evidence, now);
-        notes.extend(policy::warning(&self.policy, &verdict, &evidence.host));
+        let gathered = match self.gather(subject, access, now).await {
+            Ok(gathered) => gathered,
+            Err(decision) => return *decision,
+        };
+        let Gathered { subject, evidence, told, mut notes } = gathered;
+        // Away from the threads that serve connections: hostile trust data can name more
+        // signers than are judged in a moment.
+        let policy = Arc::clone(&self.policy);
+        let judge = move || {
+            let verdict = policy::judge(&policy, &subject, &evidence, now);
+            let warning = policy::warning(&policy, &verdict, &evidence.host);
+            (verdict, warning)
+        };
+        let (verdict, warning) = match tokio::task::spawn_blocking(judge).await {
+            Ok(judged) => judged,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        notes.extend(warning);
         Decision { verdict, subject: told, notes }
     }
 

@@ -11,8 +11,13 @@
 )]
 
 mod builder;
+mod check;
+mod house_rules;
 mod judgements;
 mod mutations;
+mod node;
 mod notary;
 mod notary_faults;
 mod repositories;
+mod socket;
+mod static_server;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::fault::Fault;
 use super::metadata::Header;
 use super::role::{DelegationName, Role};
-use crate::image::{Digest, Repository};
+use crate::image::{Digest, Repository, Tag};
 use crate::trust::{Proof, Scheme, SigningKey};
 
 /// The verified trust data of one repository. Only a finished
@@ -39,6 +39,8 @@ pub(super) struct LoadedRole {
     pub signers: Vec<SigningKey>,
     /// SHA-256 of the bytes they signed.
     pub payload: [u8; 32],
+    /// Whether they are an earlier `targets/releases`.
+    pub replayed: bool,
     pub targets: BTreeMap<String, Digest>,
 }
 
@@ -73,8 +75,8 @@ pub enum Objection {
     Owner,
     /// In `targets/releases`, which everyone re-signs as a whole.
     Releases,
-    /// The same signed bytes stand in `targets/releases` or `targets`: the file was
-    /// most likely signed for that role.
+    /// The same signed bytes stand in `targets/releases` or `targets`, or stood there once:
+    /// the file was signed for that role.
     SharedFile,
 }
 
@@ -134,6 +136,8 @@ impl TrustData {
             .flat_map(|loaded| loaded.targets.iter())
             .filter(|(_, target)| **target == digest)
             .map(|(tag, _)| tag.as_str())
+            // Any text can be signed as a tag; by most of them nothing can ever be pulled.
+            .filter(|tag| tag.parse::<Tag>().is_ok())
             .filter(|tag| self.released(tag, now) == Some(digest))
             .collect();
         tags.sort_unstable();
@@ -192,7 +196,7 @@ impl TrustData {
             };
             of_all && other.payload == loaded.payload
         });
-        if shared {
+        if shared || loaded.replayed {
             Some(Objection::SharedFile)
         } else if name.is_top_level() {
             None
