@@ -14,6 +14,7 @@
 )]
 
 mod faults;
+mod host_access;
 mod lab;
 mod lifecycle;
 mod managed;
@@ -61,6 +62,7 @@ fn main() {
         lifecycle::STORIES,
         managed::STORIES,
         faults::STORIES,
+        host_access::STORIES,
         verdicts::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story)| {
