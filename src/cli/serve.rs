@@ -106,7 +106,8 @@ fn gate(args: &Args) -> Result<Gate, Box<dyn std::error::Error>> {
     let engine = Some(Engine::new(&args.engine)?);
     let state_dir = args.places.state_dir.clone();
     let own = [&args.places.config, &args.socket, &args.engine].map(|file| folder_of(file));
-    let own = own.into_iter().collect::<io::Result<Vec<_>>>()?;
+    let mut own = own.into_iter().collect::<io::Result<Vec<_>>>()?;
+    own.push(std::path::absolute(&state_dir)?);
     Ok(Gate::new(Settings { policy, engine, state_dir, offline: false })?.protecting(own))
 }
 

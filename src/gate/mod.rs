@@ -85,11 +85,10 @@ impl Gate {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy: Arc::new(policy), engine, repositories, own: vec![state_dir] })
+        Ok(Self { policy: Arc::new(policy), engine, repositories, own: Vec::new() })
     }
 
-    /// Protects further files and folders of countersign's own from containers, beside its
-    /// state directory.
+    /// Protects folders of countersign's own from containers.
     #[must_use]
     pub fn protecting(mut self, own: impl IntoIterator<Item = PathBuf>) -> Self {
         self.own.extend(own);

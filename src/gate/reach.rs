@@ -37,13 +37,13 @@ impl Gate {
         if host.asked.len() > MAX_LOOKUPS {
             return Err(LookupError::TooMany);
         }
-        let volumes: Vec<String> = host.asked.iter().filter_map(volume).collect();
-        for name in volumes {
-            if let Some(volume) = engine.volume(&name).await? {
+        let names: Vec<String> = host.asked.iter().filter_map(volume).collect();
+        if !names.is_empty() {
+            for volume in engine.local_volumes(&names).await? {
                 let options = volume.options.unwrap_or_default();
                 let options: Vec<_> =
                     options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-                host.asked.extend(request::volume_access(&volume.driver, &options));
+                host.asked.extend(request::volume_access("local", &options));
             }
         }
         let sources: Vec<String> = host.asked.iter().filter_map(bound).collect();
@@ -53,6 +53,9 @@ impl Gate {
         }
         let defaults = engine.defaults().await?;
         host.default_runtime = Some(defaults.default_runtime);
+        if !sources.is_empty() && !source::has_folder(&defaults.docker_root_dir).await {
+            return Err(LookupError::Elsewhere { data: defaults.docker_root_dir });
+        }
         let own = self.own.iter().map(PathBuf::as_path);
         for folder in own.chain([Path::new(&defaults.docker_root_dir)]) {
             let path = folder.to_str().and_then(clean).ok_or(LookupError::OwnFolder)?;
@@ -75,6 +78,11 @@ impl Gate {
 enum LookupError {
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(
+        "its data folder {data} is not to be seen from here, so neither is where binds lead; run \
+         countersign as a service of the host to allow binds"
+    )]
+    Elsewhere { data: String },
     #[error("one call asks for more than {MAX_LOOKUPS} things of the host")]
     TooMany,
     #[error("a folder of countersign's or the engine's own has no absolute path of UTF-8")]

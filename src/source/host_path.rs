@@ -1,7 +1,7 @@
 //! Where a path of this host leads, links followed.
 //!
 //! What is seen here must be what the engine sees: a plugin that runs with a file system of
-//! its own (systemd's `PrivateTmp`, `ProtectHome`) is shown other links.
+//! its own (one that the engine manages; systemd's `PrivateTmp`) is shown other links.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,11 @@ pub async fn leads_to(path: &str, deadline: Deadline) -> io::Result<String> {
     let late = || io::Error::from(io::ErrorKind::TimedOut);
     let end = deadline.bound(follow(Path::new(path))).await.ok_or_else(late)??;
     end.into_os_string().into_string().map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Whether there is such a folder here.
+pub async fn has_folder(path: &str) -> bool {
+    tokio::fs::metadata(path).await.is_ok_and(|found| found.is_dir())
 }
 
 async fn follow(path: &Path) -> io::Result<PathBuf> {
@@ -79,6 +84,10 @@ mod tests {
         ] {
             let found = leads_to(&format!("{base}/{path}"), patient()).await;
             assert_eq!(found.as_ref().ok(), end.as_ref(), "{path}: {found:?}");
+        }
+        for (path, is_folder) in [("real", true), ("chain", true), ("file", false), ("new", false)]
+        {
+            assert_eq!(has_folder(&format!("{base}/{path}")).await, is_folder, "{path}");
         }
         assert_eq!(leads_to("/", patient()).await.unwrap(), "/");
         assert!(leads_to(&format!("/{}", "x/".repeat(MAX_PATH)), patient()).await.is_err());

@@ -32,7 +32,7 @@ mod verifier;
 pub use clock::{Deadline, now};
 pub use credentials::{Credentials, CredentialsError};
 pub use engine::{Engine, EngineError, LocalImage};
-pub use host_path::leads_to;
+pub use host_path::{has_folder, leads_to};
 pub use inspect::{Container, Defaults, Mount, Previous, Service, Volume};
 pub use registry::Registry;
 pub use remote::{RegistrySettings, Remote, SettingsError};

@@ -53,6 +53,9 @@ fn a_managed_plugin_guards_its_engine(stage: &Stage) {
 
     let _wire = Wire::into(stage, &engine);
     engine.docker(format!("run --rm {app}:1")).expect_ok().and_says("hello");
+    // It has a file system of its own, and so cannot follow the host's links.
+    let blind = engine.docker(format!("run --rm -v /srv:/h {app}:1"));
+    blind.expect_failure().and_says("run countersign as a service of the host to allow binds");
     let unsigned = format!("{app}:2");
     engine
         .docker(format!("run --rm {unsigned}"))

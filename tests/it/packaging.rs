@@ -104,6 +104,10 @@ fn the_units_fit_the_programs_defaults() {
     has(&service, "StateDirectory=countersign");
     assert!(help_of_serve().contains("/var/lib/countersign"));
 
+    // Where binds lead must look to it as it does to the engine.
+    has(&service, "CapabilityBoundingSet=CAP_DAC_READ_SEARCH");
+    assert!(!service.contains("PrivateTmp"));
+
     let engine = file("plugin/docker.service.d/countersign.conf");
     has(&engine, "Requires=countersign.socket");
 }
