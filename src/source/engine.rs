@@ -198,7 +198,29 @@ impl Engine {
         // A service's own path is the inspection; the others have it below them.
         let tail = if kind == "services" { "" } else { "/json" };
         let name = url::path_part(name).ok_or_else(bad_name)?;
-        let url = format!("{}/{kind}/{name}{tail}", self.base).parse().map_err(|_| bad_name())?;
+        self.ask(&format!("{kind}/{name}{tail}")).await
+    }
+
+    /// `GET /path`, where `path` is already encoded. Nothing if the engine answers 404.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<Option<T>, EngineError> {
+        let answer = self.fetch(path).await?;
+        match answer.status {
+            StatusCode::OK => serde_json::from_slice(&answer.body)
+                .map(Some)
+                .map_err(|error| EngineError::BadAnswer(error.to_string())),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(EngineError::Status { status: status.as_u16(), message: words(&answer) }),
+        }
+    }
+
+    /// `GET /path`, whatever the answer.
+    pub(super) async fn fetch(&self, path: &str) -> Result<Answer, EngineError> {
+        let url = format!("{}/{path}", self.base)
+            .parse()
+            .map_err(|_| EngineError::Name { name: quote(path) })?;
         let call = Call {
             method: Method::GET,
             url,
@@ -207,14 +229,7 @@ impl Engine {
             max: MAX_ANSWER,
             deadline: Deadline::after(self.patience),
         };
-        let answer = exchange(&self.client, &call).await.map_err(|error| self.explain(error))?;
-        match answer.status {
-            StatusCode::OK => serde_json::from_slice(&answer.body)
-                .map(Some)
-                .map_err(|error| EngineError::BadAnswer(error.to_string())),
-            StatusCode::NOT_FOUND => Ok(None),
-            status => Err(EngineError::Status { status: status.as_u16(), message: words(&answer) }),
-        }
+        exchange(&self.client, &call).await.map_err(|error| self.explain(error))
     }
 
     fn explain(&self, failure: Failure) -> EngineError {
