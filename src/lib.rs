@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod doctor;
 pub mod gate;
 pub mod image;
 pub mod json;

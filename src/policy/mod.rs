@@ -19,6 +19,7 @@ mod message;
 mod plan;
 mod reason;
 mod rules;
+mod survey;
 mod verdict;
 
 pub use document::ConfigError;
@@ -28,4 +29,5 @@ pub use judge::judge;
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Place, Reason, Shortfall};
 pub use rules::{DockerConfig, Policy, Registry};
+pub use survey::{TeamState, UserKeyState};
 pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};

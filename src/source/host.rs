@@ -120,6 +120,12 @@ impl Host {
             .map(ToOwned::to_owned)
     }
 
+    /// 32 hexadecimal digits that nobody can guess: 122 random bits of the kernel's.
+    pub fn nonce(&self) -> Option<String> {
+        let uuid = self.text(Path::new("/proc/sys/kernel/random/uuid"), None).ok()??;
+        Some(uuid.trim().replace('-', ""))
+    }
+
     /// How long the host has been up.
     pub fn uptime(&self) -> Option<Duration> {
         let text = self.text(Path::new("/proc/uptime"), None).ok()??;
@@ -181,6 +187,7 @@ mod tests {
             ("proc/13/cmdline", ""),
             ("proc/5/cmdline", "dockerd\0-H\0\0"),
             ("proc/uptime", "61.25 120.00\n"),
+            ("proc/sys/kernel/random/uuid", "83cc6379-0a0c-4dd5-a1c1-9aa2e3bbf2e6\n"),
         ]);
         let daemons = host.daemons();
         let args: Vec<_> = daemons.iter().map(|daemon| daemon.args.join(" ")).collect();
@@ -189,6 +196,7 @@ mod tests {
         assert_eq!(read("d.json").as_deref(), Some("{}"));
         assert_eq!(read("/etc/docker/daemon.json").as_deref(), Some("[]"));
         assert_eq!(read("/etc/absent"), None);
+        assert_eq!(host.nonce().unwrap(), "83cc63790a0c4dd5a1c19aa2e3bbf2e6");
         assert_eq!(host.uptime(), Some(Duration::from_millis(61_250)));
     }
 

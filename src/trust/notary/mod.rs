@@ -5,7 +5,7 @@
 //!
 //! - `canonical`, `key`, `metadata`: the format.
 //! - `signed`, `root`, `update`: the verification.
-//! - `data`: the answers.
+//! - `data`: the answers; `stated`: what a file says of itself, unverified.
 //! - `limits`: the budgets; `fault`: what can be wrong.
 
 mod canonical;
@@ -17,10 +17,12 @@ mod metadata;
 mod role;
 mod root;
 mod signed;
+mod stated;
 mod update;
 
 pub use data::{Claim, Objection, TrustData};
 pub use fault::Fault;
 pub use role::{DelegationName, FileName, Role};
 pub use root::RootPolicy;
+pub use stated::stated_expiry;
 pub use update::{History, Update, Wanted};
