@@ -30,8 +30,11 @@ pub(super) fn examine(engine: &EngineFacts, setup: &SetupFacts, findings: &mut V
             None
         }
     };
-    if let Some(version) = version {
-        advisory::examine(version, engine.package.as_deref(), findings);
+    if let (Some(version), Ok(info)) = (version, &engine.info) {
+        // An engine may run from elsewhere, and the package be of another version.
+        let package = engine.package.as_deref();
+        let package = package.filter(|package| package.starts_with(&info.server_version));
+        advisory::examine(version, package, findings);
     } else if engine.info.is_ok() {
         findings.push(Finding::note(
             "engine.version",
@@ -182,6 +185,7 @@ mod tests {
             (version("20.10.24", None, Some(false)), &[OLD, LARGE][..]),
             (version("20.10.24+dfsg1", deb12, Some(false)), &[LARGE]),
             (version("26.1.5", None, Some(false)), &[LARGE]),
+            (version("26.1.5+dfsg1", deb12, Some(false)), &[("engine.CVE-2026-34040", Note)]),
             (version("28.5.2", None, None), &[LARGE]),
             (version("29.1.5", None, None), &[LARGE]),
             (version("29.3.0", None, Some(true)), &[LARGE, GRPC]),

@@ -55,7 +55,7 @@ pub async fn gather(subject: Subject) -> Facts {
         file: host.look(&subject.engine).ok().flatten(),
         info,
         http2: greeted.and_then(|greeted| greeted.http2),
-        package: package(host, daemon.as_ref()),
+        package: host.package(PACKAGE),
     };
     let registries = policy.as_ref().map(Policy::registries).unwrap_or_default();
     let mut servers = Vec::new();
@@ -93,13 +93,6 @@ fn daemon(host: &Host, socket: &Path, greeted: Option<Greeted>) -> Option<Daemon
         .or_else(|| daemons.iter().position(activated))
         .or_else(|| (daemons.len() == 1).then_some(0))?;
     Some(daemons.swap_remove(at))
-}
-
-/// The package of the engine, where it runs from where that package puts it.
-fn package(host: &Host, daemon: Option<&Daemon>) -> Option<String> {
-    let program = daemon?.args.first()?;
-    matches!(program.as_str(), "dockerd" | "/usr/bin/dockerd" | "/usr/sbin/dockerd")
-        .then(|| host.package(PACKAGE))?
 }
 
 async fn ask_engine(socket: &Path) -> (Option<Engine>, Result<NodeInfo, String>) {

@@ -26,12 +26,12 @@ pub(super) fn examine(stored: &StoredFacts, now: Timestamp, findings: &mut Vec<F
         repository(one, now, findings);
     }
     if findings.len() == before {
-        let many = match repositories.len() {
-            1 => "1 repository".to_owned(),
-            many => format!("{many} repositories"),
+        let title = match repositories.len() {
+            0 => "no trust data is kept yet".to_owned(),
+            1 => "trust data of 1 repository is kept and in date".to_owned(),
+            many => format!("trust data of {many} repositories is kept and in date"),
         };
-        findings
-            .push(Finding::ok("trust.stored", format!("trust data of {many} is kept and in date")));
+        findings.push(Finding::ok("trust.stored", title));
     }
 }
 

@@ -13,6 +13,7 @@
     reason = "a test fails loudly"
 )]
 
+mod doctor;
 mod faults;
 mod lab;
 mod lifecycle;
@@ -58,6 +59,7 @@ fn main() {
         story_clusters::STORIES,
         ordinary::STORIES,
         lifecycle::STORIES,
+        doctor::STORIES,
         faults::STORIES,
         verdicts::STORIES,
     ];

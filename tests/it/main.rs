@@ -10,5 +10,6 @@
     reason = "a test fails loudly"
 )]
 
+mod doctor;
 mod notary;
 mod repositories;
