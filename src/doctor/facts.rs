@@ -84,6 +84,8 @@ pub(super) struct PolicyFacts {
     pub file: PathBuf,
     /// The policy; or what is wrong with it and where, in one line.
     pub policy: Result<Policy, String>,
+    /// Registries whose entries cannot be used, and why.
+    pub unusable: Vec<String>,
 }
 
 /// What is kept on the node.

@@ -1,7 +1,7 @@
 //! Gathering the facts. The only part that touches the world, and it changes nothing.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -13,7 +13,9 @@ use super::setup::{Setup, config_file};
 use crate::gate::{NETWORK, remedy, remote};
 use crate::image::Repository;
 use crate::policy::{Policy, Registry};
-use crate::source::{self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Store};
+use crate::source::{
+    self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote, Store,
+};
 use crate::trust::notary::{History, Role, Update, stated_expiry};
 
 /// The package that holds dockerd on Debian and Ubuntu.
@@ -58,10 +60,12 @@ pub async fn gather(subject: Subject) -> Facts {
         package: host.package(PACKAGE),
     };
     let registries = policy.as_ref().map(Policy::registries).unwrap_or_default();
-    let mut servers = Vec::new();
-    if !subject.offline {
-        for registry in registries {
-            servers.push(server(registry).await);
+    let (mut servers, mut unusable) = (Vec::new(), Vec::new());
+    for registry in registries {
+        match remote(registry) {
+            Ok(_) if subject.offline => {}
+            Ok(remote) => servers.push(server(&registry.host, &remote).await),
+            Err(error) => unusable.push(error.to_string()),
         }
     }
     Facts {
@@ -72,7 +76,7 @@ pub async fn gather(subject: Subject) -> Facts {
         plugin,
         stored: stored(&subject, registries, now),
         servers,
-        policy: PolicyFacts { file: subject.config, policy: subject.policy },
+        policy: PolicyFacts { file: subject.config, policy: subject.policy, unusable },
     }
 }
 
@@ -166,24 +170,19 @@ async fn probe(host: &Host, engine: &Engine, plugin: &PluginSocket) -> Probe {
     }
 }
 
-async fn server(registry: &Registry) -> ServerFacts {
-    let greeting = match remote(registry) {
+async fn server(registry: &str, remote: &Remote) -> ServerFacts {
+    let server = remote.trust_server();
+    let began = Instant::now();
+    let answer = server.greet(Deadline::after(NETWORK)).await;
+    let (took, now) = (began.elapsed(), source::now());
+    let host = server.host().to_owned();
+    let greeting = match answer {
+        Ok(date) => Ok(Greeting { host, took, date, now }),
         Err(error) => {
-            let remedy = "mend its [[registries]] entry".to_owned();
-            Err(NoGreeting { cause: error.to_string(), remedy })
-        }
-        Ok(remote) => {
-            let began = Instant::now();
-            let answer = remote.trust_server().greet(Deadline::after(NETWORK)).await;
-            let (took, now): (Duration, Timestamp) = (began.elapsed(), source::now());
-            let host = remote.trust_server().host().to_owned();
-            answer.map(|date| Greeting { host, took, date, now }).map_err(|error| NoGreeting {
-                cause: error.to_string(),
-                remedy: remedy(&error).to_owned(),
-            })
+            Err(NoGreeting { cause: error.to_string(), remedy: remedy(&error).to_owned() })
         }
     };
-    ServerFacts { registry: registry.host.clone(), greeting }
+    ServerFacts { registry: registry.to_owned(), greeting }
 }
 
 fn stored(subject: &Subject, registries: &[Registry], now: Timestamp) -> StoredFacts {

@@ -39,6 +39,14 @@ pub(super) fn examine(facts: &PolicyFacts, now: Timestamp, findings: &mut Vec<Fi
             "add a [[registries]] entry with its host_address",
         ));
     }
+    for cause in &facts.unusable {
+        findings.push(Finding::problem(
+            "policy.registry",
+            cause.clone(),
+            "countersign does not start with an entry that it cannot use",
+            "mend its [[registries]] entry, or what it names",
+        ));
+    }
     for key in policy.user_keys(now) {
         findings.extend(user_key(key, now));
     }
@@ -213,7 +221,7 @@ mod tests {
             }
         };
         let policy = Policy::from_toml(text, &read).map_err(|error| error.to_string());
-        let facts = PolicyFacts { file: "countersign.toml".into(), policy };
+        let facts = PolicyFacts { file: "countersign.toml".into(), policy, unusable: Vec::new() };
         let mut findings = Vec::new();
         examine(&facts, "2026-11-22T03:00:00Z".parse().unwrap(), &mut findings);
         told(&findings)
@@ -234,6 +242,19 @@ mod tests {
         ] {
             assert_eq!(findings(&text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_used() {
+        let policy = Policy::from_toml(&format!("{TRUST}{PINNED}"), &|_| Ok(String::new()));
+        let facts = PolicyFacts {
+            file: "countersign.toml".into(),
+            policy: policy.map_err(|error| error.to_string()),
+            unusable: vec!["registry h.io: docker_config: it is not JSON".to_owned()],
+        };
+        let mut findings = Vec::new();
+        examine(&facts, Timestamp::UNIX_EPOCH, &mut findings);
+        assert_eq!(told(&findings), [("policy.registry", Problem)]);
     }
 
     #[test]

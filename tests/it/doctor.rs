@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -138,6 +139,49 @@ fn asks_engine_and_plugin_and_believes_the_nonce_alone() {
     ] {
         assert_eq!(severity(&findings, id), expected, "{id}");
     }
+}
+
+/// One exchange with a plugin on its socket: status line and body.
+fn ask(socket: &Path, request: &str, body: &str) -> (String, String) {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let length = body.len();
+    let head = format!("{request} HTTP/1.1\r\nHost:\r\nContent-Length: {length}\r\n");
+    write!(stream, "{head}Connection: close\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn the_plugin_tells_which_probes_it_was_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let [policy, socket, state] =
+        ["countersign.toml", "countersign.sock", "state"].map(|name| folder.path().join(name));
+    fs::write(&policy, POLICY).unwrap();
+    let mut plugin = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    plugin.arg("serve").arg("--config").arg(&policy).arg("--state-dir").arg(&state);
+    plugin.arg("--engine").arg(folder.path().join("docker.sock")).arg("--socket").arg(&socket);
+    let mut plugin = plugin.stderr(Stdio::null()).spawn().unwrap();
+    while UnixStream::connect(&socket).is_err() {
+        assert!(plugin.try_wait().unwrap().is_none(), "it listens");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let nonce = "0123456789abcdef0123456789abcdef";
+    let seen = |nonce: &str| ask(&socket, &format!("GET /countersign/seen?nonce={nonce}"), "");
+    let before = seen(nonce);
+    let call =
+        format!(r#"{{"RequestMethod":"GET","RequestUri":"/_ping?countersign-nonce={nonce}"}}"#);
+    let shown = ask(&socket, "POST /AuthZPlugin.AuthZReq", &call);
+    let (after, other) = (seen(nonce), seen("x"));
+    plugin.kill().unwrap();
+    plugin.wait().unwrap();
+    let ok = |body: &str| ("HTTP/1.1 200 OK".to_owned(), body.to_owned());
+    assert_eq!(before, ok(r#"{"seen":false}"#));
+    assert_eq!(shown.0, "HTTP/1.1 200 OK");
+    assert!(shown.1.contains(r#""Allow":true"#), "{shown:?}");
+    assert_eq!(after, ok(r#"{"seen":true}"#));
+    assert_eq!(other.0, "HTTP/1.1 400 Bad Request");
 }
 
 #[test]
