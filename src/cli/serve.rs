@@ -132,7 +132,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> Exit
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify(sd_notify::NotifyState::Ready);
-    serve(Arc::new(gate), &listener, told).await;
+    serve(Arc::new(gate), listener, told).await;
     ExitCode::SUCCESS
 }
 

@@ -10,13 +10,13 @@ use super::facts::{
     SetupFacts, StoredFacts, StoredRepository,
 };
 use super::setup::{Setup, config_file};
-use crate::gate::{NETWORK, remedy, remote};
+use crate::gate::{NETWORK, load_history, remedy, remote};
 use crate::image::Repository;
 use crate::policy::{Policy, Registry};
 use crate::source::{
     self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote, Store,
 };
-use crate::trust::notary::{History, Role, Update, stated_expiry};
+use crate::trust::notary::{Role, Update, stated_expiry};
 
 /// The package that holds dockerd on Debian and Ubuntu.
 const PACKAGE: &str = "docker.io";
@@ -205,7 +205,7 @@ fn repository(
 ) -> StoredRepository {
     let registry = registries.iter().find(|registry| registry.host == repository.host());
     let damage = registry.and_then(|registry| damage(store, &repository, registry, now));
-    let names = store.roles(&repository).unwrap_or_default();
+    let names = store.names(&repository).unwrap_or_default();
     let roles = names.iter().filter_map(|name| Role::named(name));
     let files = roles
         .filter_map(|role| {
@@ -225,15 +225,10 @@ fn damage(
     registry: &Registry,
     now: Timestamp,
 ) -> Option<String> {
-    let versions = match store.versions(repository) {
-        Ok(versions) => versions,
+    let history = match load_history(store, repository, None) {
+        Ok(history) => history,
         Err(error) => return Some(error.to_string()),
     };
-    let root = match store.read(repository, "root.json") {
-        Ok(root) => root,
-        Err(error) => return Some(error.to_string()),
-    };
-    let history = History { root, versions };
     let begun = Update::new(repository, &registry.root, &history, now);
     begun.err().map(|fault| format!("root.json: {fault}"))
 }

@@ -10,6 +10,7 @@
 mod gather;
 mod refresh;
 mod repositories;
+mod seen;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::gather::Gathered;
 use crate::image::Reference;
 use crate::policy::{self, Plan, Policy, Subject, Verdict};
 use crate::request::{self, Call};
@@ -24,6 +26,7 @@ use crate::source::{self, Engine, StoreError};
 
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
+pub use seen::load as load_history;
 
 /// How long a decision waits for trust server and registry together. The engine itself
 /// would wait for ever, and a person for a few seconds.
@@ -31,7 +34,7 @@ pub const NETWORK: Duration = Duration::from_secs(5);
 
 /// Everything a decision needs.
 pub struct Gate {
-    policy: Policy,
+    policy: Arc<Policy>,
     engine: Option<Engine>,
     repositories: Repositories,
 }
@@ -81,7 +84,7 @@ impl Gate {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy, engine, repositories })
+        Ok(Self { policy: Arc::new(policy), engine, repositories })
     }
 
     /// The policy it judges by.
@@ -109,8 +112,16 @@ impl Gate {
             Ok(gathered) => gathered,
             Err(decision) => return *decision,
         };
-        let verdict = policy::judge(&self.policy, &gathered.subject, &gathered.evidence, now);
-        Decision { verdict, subject: gathered.told, notes: gathered.notes }
+        let Gathered { subject, evidence, told, notes } = gathered;
+        // Away from the threads that serve connections: hostile trust data can name more
+        // signers than are judged in a moment.
+        let policy = Arc::clone(&self.policy);
+        let judge = move || policy::judge(&policy, &subject, &evidence, now);
+        let verdict = match tokio::task::spawn_blocking(judge).await {
+            Ok(verdict) => verdict,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        Decision { verdict, subject: told, notes }
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.

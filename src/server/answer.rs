@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::task::JoinError;
 use tracing::{Instrument, debug, error, info, info_span};
 
 use super::probe::Probes;
@@ -31,11 +32,7 @@ pub(super) async fn answer(
             let span = info_span!("call");
             // On a task of its own, so that a panic ends there and becomes a denial.
             let task = tokio::spawn(authorize(gate, probes, request.into_body()).instrument(span));
-            let answer = task.await.unwrap_or_else(|error| {
-                error!(%error, "a decision failed; the call was refused");
-                Answer::Deny(Reason::Internal.to_string())
-            });
-            respond(StatusCode::OK, answer.to_json())
+            respond(StatusCode::OK, or_denial(task.await).to_json())
         }
         // What a response carries has happened already; see the gate for what is judged.
         (&Method::POST, "/AuthZPlugin.AuthZRes") => {
@@ -54,6 +51,14 @@ pub(super) async fn answer(
             respond(StatusCode::NOT_FOUND, r#"{"Err":"countersign speaks docker.authz/1.0 only"}"#)
         }
     }
+}
+
+/// What a task answered; where it panicked, a denial.
+fn or_denial(outcome: Result<Answer, JoinError>) -> Answer {
+    outcome.unwrap_or_else(|error| {
+        error!(%error, "a decision failed; the call was refused");
+        Answer::Deny(Reason::Internal.to_string())
+    })
 }
 
 async fn authorize(gate: Arc<Gate>, probes: Arc<Probes>, body: Incoming) -> Answer {
@@ -120,9 +125,11 @@ fn first_line(refusal: &Refusal) -> String {
     refusal.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// Enough of a request target to know the call by.
+/// The path, to know the call by. A query may hold secrets (build arguments, say); what it
+/// says of an image is told as the subject.
 fn shown(uri: &str) -> &str {
-    uri.char_indices().nth(300).and_then(|(end, _)| uri.get(..end)).unwrap_or(uri)
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    path.char_indices().nth(300).and_then(|(end, _)| path.get(..end)).unwrap_or(path)
 }
 
 fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -131,4 +138,17 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
     let json = hyper::header::HeaderValue::from_static("application/vnd.docker.plugins.v1.2+json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_denial() {
+        assert_eq!(or_denial(tokio::spawn(async { Answer::Allow }).await), Answer::Allow);
+        let panicked = tokio::spawn(async { panic!("as if by a bug") });
+        let Answer::Deny(text) = or_denial(panicked.await) else { panic!("allowed") };
+        assert!(text.starts_with("countersign failed while it decided"), "{text}");
+    }
 }

@@ -11,9 +11,14 @@
 )]
 
 mod builder;
+mod check;
 mod doctor;
+mod house_rules;
 mod judgements;
 mod mutations;
+mod node;
 mod notary;
 mod notary_faults;
 mod repositories;
+mod socket;
+mod static_server;

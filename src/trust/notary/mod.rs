@@ -4,13 +4,14 @@
 //! comes of it and answers who signed a tag. Rules and format: Notary 0.7.
 //!
 //! - `canonical`, `key`, `metadata`: the format.
-//! - `signed`, `root`, `update`: the verification.
+//! - `signed`, `root`, `tree`, `update`: the verification.
 //! - `data`: the answers; `stated`: what a file says of itself, unverified.
 //! - `limits`: the budgets; `fault`: what can be wrong.
 
 mod canonical;
 mod data;
 mod fault;
+mod history;
 mod key;
 mod limits;
 mod metadata;
@@ -18,11 +19,13 @@ mod role;
 mod root;
 mod signed;
 mod stated;
+mod tree;
 mod update;
 
 pub use data::{Claim, Objection, TrustData};
 pub use fault::Fault;
+pub use history::{Examined, History};
 pub use role::{DelegationName, FileName, Role};
 pub use root::RootPolicy;
 pub use stated::stated_expiry;
-pub use update::{History, Update, Wanted};
+pub use update::{Update, Wanted};
