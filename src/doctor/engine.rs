@@ -82,8 +82,8 @@ fn exposure(engine: &EngineFacts, setup: &SetupFacts, findings: &mut Vec<Finding
         Some(file) if file.mode & 0o002 != 0 => findings.push(Finding::problem(
             "engine.socket-mode",
             format!("everybody on this host may use {socket} (mode {:o})", file.mode),
-            "who may use the engine's socket may do all that the policy does not refuse, such \
-             as mounting the host's files into a signed container",
+            "who may use the engine's socket may do all that the policy does not refuse: end and \
+             remove what runs, and start signed images with any arguments",
             format!("chmod 0660 {socket}; for lasting effect see the unit docker.socket"),
         )),
         Some(file) => findings.push(Finding::ok(

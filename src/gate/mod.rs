@@ -8,6 +8,7 @@
 //! becomes a reason.
 
 mod gather;
+mod reach;
 mod refresh;
 mod repositories;
 mod seen;
@@ -21,7 +22,7 @@ use jiff::Timestamp;
 use self::gather::Gathered;
 use crate::image::Reference;
 use crate::policy::{self, Plan, Policy, Subject, Verdict};
-use crate::request::{self, Call};
+use crate::request::{self, Call, HostAccess};
 use crate::source::{self, Engine, StoreError};
 
 pub use refresh::remedy;
@@ -37,6 +38,8 @@ pub struct Gate {
     policy: Arc<Policy>,
     engine: Option<Engine>,
     repositories: Repositories,
+    /// Folders that no container may reach.
+    own: Vec<PathBuf>,
 }
 
 /// What a gate is made of.
@@ -84,7 +87,15 @@ impl Gate {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy: Arc::new(policy), engine, repositories })
+        Ok(Self { policy: Arc::new(policy), engine, repositories, own: vec![state_dir] })
+    }
+
+    /// Protects further files and folders of countersign's own from containers, beside its
+    /// state directory.
+    #[must_use]
+    pub fn protecting(mut self, own: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.own.extend(own);
+        self
     }
 
     /// The policy it judges by.
@@ -98,29 +109,34 @@ impl Gate {
             Plan::Settled(verdict) => {
                 Decision { verdict, subject: String::new(), notes: Vec::new() }
             }
-            Plan::Prove(subject) => self.prove(subject, source::now()).await,
+            Plan::Prove(subject, access) => self.prove(subject, access, source::now()).await,
         }
     }
 
     /// Decides whether a name may run, by its trust data alone.
     pub async fn check(&self, reference: Reference) -> Decision {
-        self.prove(Subject::Name(reference), source::now()).await
+        self.prove(Subject::Name(reference), Vec::new(), source::now()).await
     }
 
-    async fn prove(&self, subject: Subject, now: Timestamp) -> Decision {
-        let gathered = match self.gather(subject, now).await {
+    async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
+        let gathered = match self.gather(subject, access, now).await {
             Ok(gathered) => gathered,
             Err(decision) => return *decision,
         };
-        let Gathered { subject, evidence, told, notes } = gathered;
+        let Gathered { subject, evidence, told, mut notes } = gathered;
         // Away from the threads that serve connections: hostile trust data can name more
         // signers than are judged in a moment.
         let policy = Arc::clone(&self.policy);
-        let judge = move || policy::judge(&policy, &subject, &evidence, now);
-        let verdict = match tokio::task::spawn_blocking(judge).await {
-            Ok(verdict) => verdict,
+        let judge = move || {
+            let verdict = policy::judge(&policy, &subject, &evidence, now);
+            let warning = policy::warning(&policy, &verdict, &evidence.host);
+            (verdict, warning)
+        };
+        let (verdict, warning) = match tokio::task::spawn_blocking(judge).await {
+            Ok(judged) => judged,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
+        notes.extend(warning);
         Decision { verdict, subject: told, notes }
     }
 

@@ -5,7 +5,9 @@
 //! where engine versions disagree: what two engines read differently is refused.
 
 mod digest;
+mod pattern;
 mod reference;
 
 pub use digest::{Digest, DigestError, ImageId};
+pub use pattern::{PatternError, RepositoryPattern};
 pub use reference::{ImageName, NameError, Reference, Repository, Tag};

@@ -11,10 +11,14 @@ use std::fmt::{self, Write};
 use super::holder::Bar;
 use super::reason::{Place, Reason};
 use super::verdict::{Doubt, Refusal, Signer};
+use crate::image::Repository;
+use crate::request::HostAccess;
 use crate::trust::notary::{Fault, Objection};
 
 /// Most signers told of.
 const MAX_SIGNERS: usize = 6;
+/// Most kinds of access told of.
+const MAX_ACCESS: usize = 4;
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,6 +52,10 @@ impl Reason {
             Self::Request(refusal) => refusal.to_string(),
             Self::NotPermitted { permission, route } => {
                 format!("{route} is not allowed here: it would {}", permission.describe())
+            }
+            Self::HostAccess { repository, access } => {
+                let who = repository.as_ref().map_or("this call", Repository::as_str);
+                format!("{who} may not reach the host, and it asks for {}", asked(access))
             }
             Self::TrustData { repository, fault } => {
                 format!("the trust data of {repository} cannot be relied on: {fault}")
@@ -124,6 +132,7 @@ impl Reason {
                 "to do: if that is meant, the operator can allow it with `{permission} = true` in \
                  the [api] section of countersign.toml"
             )],
+            Self::HostAccess { repository, access } => host_access(repository.as_ref(), access),
             Self::TrustData { fault, .. } => vec![format!("to do: {}", mend(fault))],
             Self::Unavailable { remedy, .. } => vec![
                 "missing: there is no valid trust data for it on this node, so the answer is not known"
@@ -139,6 +148,28 @@ impl Reason {
             ],
         }
     }
+}
+
+fn asked(access: &[HostAccess]) -> String {
+    let mut told: Vec<String> = access.iter().take(MAX_ACCESS).map(ToString::to_string).collect();
+    if access.len() > MAX_ACCESS {
+        told.push(format!("{} more", access.len() - MAX_ACCESS));
+    }
+    told.join(", ")
+}
+
+fn host_access(repository: Option<&Repository>, access: &[HostAccess]) -> Vec<String> {
+    let danger = access.first().map(|one| format!("danger: with that it could {}", one.would()));
+    let remedy = match repository {
+        Some(repository) => format!(
+            "to do: leave it out; or have the operator add to countersign.toml: [[rules]] with \
+             repository = \"{repository}\" and allow_host_access = true"
+        ),
+        None => "to do: leave it out; or mount it in a container whose repository a [[rules]] \
+                 entry of countersign.toml names, with allow_host_access = true"
+            .to_owned(),
+    };
+    danger.into_iter().chain([remedy]).collect()
 }
 
 fn missing(reference: &str, teams: &[(String, Vec<String>)]) -> String {

@@ -2,7 +2,7 @@
 
 use super::verdict::Signer;
 use crate::image::{Digest, Repository};
-use crate::request::{self, Permission};
+use crate::request::{self, HostAccess, Permission};
 use crate::trust::notary;
 
 /// Why something is refused: a closed list, each with a stable code that is one word in
@@ -54,6 +54,13 @@ pub enum Reason {
         permission: Permission,
         /// The route.
         route: &'static str,
+    },
+    /// It would reach the host, and so what enforces this policy.
+    HostAccess {
+        /// What proved the image, where an image is in question: a rule would have to name it.
+        repository: Option<Repository>,
+        /// All that is asked for and may not be had.
+        access: Vec<HostAccess>,
     },
     /// There is trust data, and it is not to be trusted.
     TrustData {
@@ -139,6 +146,7 @@ impl Reason {
             Self::Unregistered { .. } => "unregistered-registry",
             Self::Request(refusal) => refusal.code(),
             Self::NotPermitted { .. } => "not-permitted",
+            Self::HostAccess { .. } => "host-access",
             Self::TrustData { fault, .. } => fault.code(),
             Self::Unavailable { .. } => "trust-data-unavailable",
             Self::Engine { .. } => "engine-unavailable",
@@ -155,7 +163,9 @@ impl Reason {
             | Self::NotSigned { .. }
             | Self::SignatureMissing(_)
             | Self::Unnamed { .. } => Blame::Image,
-            Self::Unregistered { .. } | Self::NotPermitted { .. } => Blame::Policy,
+            Self::Unregistered { .. } | Self::NotPermitted { .. } | Self::HostAccess { .. } => {
+                Blame::Policy
+            }
             Self::Request(_) | Self::NothingThere { .. } => Blame::Request,
             Self::TrustData { .. } | Self::Unavailable { .. } | Self::Engine { .. } => Blame::World,
             Self::Internal => Blame::Ours,
@@ -172,7 +182,10 @@ impl Reason {
             Self::OtherImage { .. } => 6,
             Self::Unregistered { .. } | Self::NotSigned { .. } | Self::NoTrustData { .. } => 5,
             Self::Unnamed { .. } => 4,
-            Self::Request(_) | Self::NotPermitted { .. } | Self::NothingThere { .. } => 3,
+            Self::Request(_)
+            | Self::NotPermitted { .. }
+            | Self::HostAccess { .. }
+            | Self::NothingThere { .. } => 3,
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::guard::{GuardMode, Rule};
 use crate::request::Permission;
 use crate::trust::KeyId;
 use crate::trust::certificate::Certificate;
@@ -21,6 +22,8 @@ pub struct Policy {
     pub(super) users_ca: Vec<Certificate>,
     pub(super) count_nested: bool,
     pub(super) allowed: BTreeSet<Permission>,
+    pub(super) guard_mode: GuardMode,
+    pub(super) rules: Vec<Rule>,
 }
 
 /// A registered registry.

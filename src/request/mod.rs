@@ -14,14 +14,19 @@
 //! 2. the request target is split by hand, since every parser cuts it elsewhere (`target`);
 //! 3. one table says what each route of the API means (`endpoint`);
 //! 4. the routes that bring or run image content have a reader of their own (`pull`,
-//!    `container`, `service`), on top of one query reader and one body reader.
+//!    `container`, `service`), on top of one query reader and one body reader;
+//! 5. what a call asks of the host beside an image is read into a closed list
+//!    ([`HostAccess`]), of calls and of what exists alike (`host_config`, `mounts`).
 //!
 //! Whatever none of these knows is refused.
 
 mod body;
 mod container;
 mod endpoint;
+mod host_access;
+mod host_config;
 mod intent;
+mod mounts;
 mod permission;
 mod pull;
 mod query;
@@ -33,7 +38,11 @@ mod wire;
 #[cfg(test)]
 mod recorded;
 
+pub use host_access::HostAccess;
+pub use host_config::stored_access;
 pub use intent::{Intent, ServiceVerb, StartVerb, read};
+pub use mounts::volume_access;
 pub use permission::Permission;
 pub use refusal::Refusal;
+pub use service::specified_access;
 pub use wire::{ACTIVATE, Answer, Call, WireError};

@@ -15,8 +15,10 @@
 
 mod doctor;
 mod faults;
+mod host_access;
 mod lab;
 mod lifecycle;
+mod managed;
 mod node;
 mod ordinary;
 mod outcome;
@@ -60,7 +62,9 @@ fn main() {
         ordinary::STORIES,
         lifecycle::STORIES,
         doctor::STORIES,
+        managed::STORIES,
         faults::STORIES,
+        host_access::STORIES,
         verdicts::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story)| {
