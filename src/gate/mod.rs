@@ -25,7 +25,9 @@ use crate::policy::{self, Plan, Policy, Subject, Verdict};
 use crate::request::{self, Call, HostAccess};
 use crate::source::{self, Engine, StoreError};
 
-pub use repositories::Repositories;
+pub use refresh::remedy;
+pub use repositories::{Repositories, remote};
+pub use seen::load as load_history;
 
 /// How long a decision waits for trust server and registry together. The engine itself
 /// would wait for ever, and a person for a few seconds.

@@ -170,6 +170,18 @@ impl Engine {
         &self,
         path: &str,
     ) -> Result<Option<T>, EngineError> {
+        let answer = self.fetch(path).await?;
+        match answer.status {
+            StatusCode::OK => serde_json::from_slice(&answer.body)
+                .map(Some)
+                .map_err(|error| EngineError::BadAnswer(error.to_string())),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(EngineError::Status { status: status.as_u16(), message: words(&answer) }),
+        }
+    }
+
+    /// `GET /path`, whatever the answer.
+    pub(super) async fn fetch(&self, path: &str) -> Result<Answer, EngineError> {
         let url = format!("{}/{path}", self.base)
             .parse()
             .map_err(|_| EngineError::Name { name: quote(path) })?;
@@ -181,14 +193,7 @@ impl Engine {
             max: MAX_ANSWER,
             deadline: Deadline::after(self.patience),
         };
-        let answer = exchange(&self.client, &call).await.map_err(|error| self.explain(error))?;
-        match answer.status {
-            StatusCode::OK => serde_json::from_slice(&answer.body)
-                .map(Some)
-                .map_err(|error| EngineError::BadAnswer(error.to_string())),
-            StatusCode::NOT_FOUND => Ok(None),
-            status => Err(EngineError::Status { status: status.as_u16(), message: words(&answer) }),
-        }
+        exchange(&self.client, &call).await.map_err(|error| self.explain(error))
     }
 
     fn explain(&self, failure: Failure) -> EngineError {

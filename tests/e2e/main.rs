@@ -13,6 +13,7 @@
     reason = "a test fails loudly"
 )]
 
+mod doctor;
 mod faults;
 mod host_access;
 mod lab;
@@ -60,6 +61,7 @@ fn main() {
         story_clusters::STORIES,
         ordinary::STORIES,
         lifecycle::STORIES,
+        doctor::STORIES,
         managed::STORIES,
         faults::STORIES,
         host_access::STORIES,

@@ -13,6 +13,7 @@
 
 mod builder;
 mod check;
+mod doctor;
 mod house_rules;
 mod judgements;
 mod mutations;
