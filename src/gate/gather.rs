@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use tracing::debug;
 
 use super::{Decision, Gate, NETWORK};
-use crate::image::{Digest, ImageName, Reference};
+use crate::image::{ContainerId, Digest, ImageName, Reference};
 use crate::policy::{self, Evidence, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict};
 use crate::source::{Deadline, LocalImage};
 
@@ -75,6 +75,10 @@ impl Gate {
                     Ok(None) => return Held::Absent,
                     Err(error) => return Held::Unknown(error.to_string()),
                 };
+                // Where a whole ID's container is gone, one of that name is another.
+                if ContainerId::from_hex(name).is_some() && container.id != *name {
+                    return Held::Absent;
+                }
                 let Ok(ImageName::Id(id)) = container.image.parse() else {
                     let what = "it says of a container that it was made of no image";
                     return Held::Unknown(what.to_owned());

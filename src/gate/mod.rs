@@ -7,9 +7,13 @@
 //! Knows all rooms but `server` and `cli`. The only place where the failure of a source
 //! becomes a reason.
 
+mod aftermath;
+mod crossing;
 mod gather;
 mod refresh;
 mod repositories;
+mod sighting;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,12 +21,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::image::Reference;
-use crate::policy::{self, Plan, Policy, Subject, Verdict};
-use crate::request::{self, Call};
+use crate::image::{ContainerId, Reference};
+use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
+use crate::request::{self, Call, Intent};
 use crate::source::{self, Engine, StoreError};
 
+use crossing::{Crossing, Way};
 pub use repositories::Repositories;
+pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself
 /// would wait for ever, and a person for a few seconds.
@@ -33,6 +39,7 @@ pub struct Gate {
     policy: Policy,
     engine: Option<Engine>,
     repositories: Repositories,
+    crossing: Crossing,
 }
 
 /// What a gate is made of.
@@ -75,12 +82,23 @@ pub struct Decision {
     pub notes: Vec<String>,
 }
 
+impl Decision {
+    /// A decision on nothing in particular.
+    fn settled(verdict: Verdict) -> Self {
+        Self { verdict, subject: String::new(), notes: Vec::new() }
+    }
+
+    fn not_judged() -> Self {
+        Self::settled(Verdict::Allow(Grant::NotJudged))
+    }
+}
+
 impl Gate {
     /// Builds a gate. Opens the state directory and connects to nothing.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy, engine, repositories })
+        Ok(Self { policy, engine, repositories, crossing: Crossing::default() })
     }
 
     /// The policy it judges by.
@@ -88,13 +106,39 @@ impl Gate {
         &self.policy
     }
 
-    /// Decides a call of the engine.
+    /// Decides a call of the engine (`AuthZReq`).
     pub async fn decide(&self, call: &Call) -> Decision {
-        match policy::plan(&self.policy, request::read(call)) {
-            Plan::Settled(verdict) => {
-                Decision { verdict, subject: String::new(), notes: Vec::new() }
-            }
+        let intent = request::read(call);
+        // The policy first: where nothing is enforced, nobody waits.
+        let passage = match self.way(&intent) {
+            None => None,
+            Some((way, refused)) => match self.crossing.enter(way, call).await {
+                Some(passage) => Some(passage),
+                None => return Decision::settled(Verdict::Deny(Refusal::new(refused))),
+            },
+        };
+        let decision = match policy::plan(&self.policy, intent) {
+            Plan::Settled(verdict) => Decision::settled(verdict),
             Plan::Prove(subject) => self.prove(subject, source::now()).await,
+        };
+        if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
+            passage.keep();
+        }
+        decision
+    }
+
+    /// The way of a call that depends on what a container's name means, and what is told
+    /// should it be closed.
+    fn way(&self, intent: &Result<Intent, request::Refusal>) -> Option<(Way, Reason)> {
+        if !self.policy.is_enforced() {
+            return None;
+        }
+        match intent {
+            Ok(Intent::Rename) => Some((Way::Rename, Reason::StartUnderWay)),
+            Ok(Intent::Start { container, .. }) if ContainerId::from_hex(container).is_none() => {
+                Some((Way::Start, Reason::RenameUnderWay { container: container.clone() }))
+            }
+            _ => None,
         }
     }
 

@@ -21,7 +21,7 @@ mod reason;
 mod rules;
 mod verdict;
 
-pub use document::ConfigError;
+pub use document::{ConfigError, OnViolation};
 pub use evidence::{Evidence, Gap, Held, HeldImage, Served};
 pub use holder::Bar;
 pub use judge::judge;

@@ -53,7 +53,7 @@ pub fn plan(policy: &Policy, intent: Result<Intent, request::Refusal>) -> Plan {
         Ok(intent) => intent,
     };
     match intent {
-        Intent::Pass => allow(),
+        Intent::Pass | Intent::Rename => allow(),
         Intent::Guarded { permission, .. } if policy.allows(permission) => allow(),
         Intent::Guarded { permission, route } => {
             let reason = Reason::NotPermitted { permission, route };

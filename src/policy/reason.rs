@@ -76,6 +76,13 @@ pub enum Reason {
         /// What went wrong.
         cause: String,
     },
+    /// A start by name, while containers are being renamed.
+    RenameUnderWay {
+        /// The name.
+        container: String,
+    },
+    /// A rename, while a container is being started by name.
+    StartUnderWay,
     /// The engine has no such container or service.
     NothingThere {
         /// What it has none of.
@@ -142,6 +149,8 @@ impl Reason {
             Self::TrustData { fault, .. } => fault.code(),
             Self::Unavailable { .. } => "trust-data-unavailable",
             Self::Engine { .. } => "engine-unavailable",
+            Self::RenameUnderWay { .. } => "rename-under-way",
+            Self::StartUnderWay => "start-under-way",
             Self::NothingThere { .. } => "nothing-there",
             Self::Internal => "internal",
         }
@@ -156,7 +165,10 @@ impl Reason {
             | Self::SignatureMissing(_)
             | Self::Unnamed { .. } => Blame::Image,
             Self::Unregistered { .. } | Self::NotPermitted { .. } => Blame::Policy,
-            Self::Request(_) | Self::NothingThere { .. } => Blame::Request,
+            Self::Request(_)
+            | Self::RenameUnderWay { .. }
+            | Self::StartUnderWay
+            | Self::NothingThere { .. } => Blame::Request,
             Self::TrustData { .. } | Self::Unavailable { .. } | Self::Engine { .. } => Blame::World,
             Self::Internal => Blame::Ours,
         }
@@ -172,7 +184,11 @@ impl Reason {
             Self::OtherImage { .. } => 6,
             Self::Unregistered { .. } | Self::NotSigned { .. } | Self::NoTrustData { .. } => 5,
             Self::Unnamed { .. } => 4,
-            Self::Request(_) | Self::NotPermitted { .. } | Self::NothingThere { .. } => 3,
+            Self::Request(_)
+            | Self::NotPermitted { .. }
+            | Self::RenameUnderWay { .. }
+            | Self::StartUnderWay
+            | Self::NothingThere { .. } => 3,
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::document::OnViolation;
 use crate::request::Permission;
 use crate::trust::KeyId;
 use crate::trust::certificate::Certificate;
@@ -20,6 +21,7 @@ pub struct Policy {
     pub(super) users: BTreeMap<String, User>,
     pub(super) users_ca: Vec<Certificate>,
     pub(super) count_nested: bool,
+    pub(super) on_violation: OnViolation,
     pub(super) allowed: BTreeSet<Permission>,
 }
 
@@ -88,6 +90,11 @@ impl Policy {
     /// The teams that must have signed.
     pub fn required_teams(&self) -> &[String] {
         &self.required_teams
+    }
+
+    /// What is done about containers that run and could not be started today.
+    pub fn on_violation(&self) -> OnViolation {
+        self.on_violation
     }
 
     pub(super) fn allows(&self, permission: Permission) -> bool {

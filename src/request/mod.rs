@@ -16,10 +16,12 @@
 //! 4. the routes that bring or run image content have a reader of their own (`pull`,
 //!    `container`, `service`), on top of one query reader and one body reader.
 //!
-//! Whatever none of these knows is refused.
+//! Whatever none of these knows is refused. Of what came of a call, [`created`] reads the
+//! one thing that is judged again: which container a create has made.
 
 mod body;
 mod container;
+mod created;
 mod endpoint;
 mod intent;
 mod permission;
@@ -33,7 +35,8 @@ mod wire;
 #[cfg(test)]
 mod recorded;
 
+pub use created::created;
 pub use intent::{Intent, ServiceVerb, StartVerb, read};
 pub use permission::Permission;
 pub use refusal::Refusal;
-pub use wire::{ACTIVATE, Answer, Call, WireError};
+pub use wire::{ACTIVATE, Answer, Call, Response, WireError};

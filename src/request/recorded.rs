@@ -35,6 +35,7 @@ pub(super) fn outcome(call: &Call) -> String {
         Ok(Intent::Create { image, .. }) => format!("create {image}"),
         Ok(Intent::Start { container, verb: StartVerb::Start }) => format!("start {container}"),
         Ok(Intent::Start { container, verb: StartVerb::Restart }) => format!("restart {container}"),
+        Ok(Intent::Rename) => "rename".to_owned(),
         Ok(Intent::Service { image, verb: ServiceVerb::Create }) => {
             format!("service create {image}")
         }

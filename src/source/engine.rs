@@ -1,7 +1,8 @@
 //! The engine this node runs, asked over its own socket.
 //!
-//! What we ask comes back to us as calls to authorize, so only `GET`s are used: those
-//! are answered without asking anybody, or we would wait for ourselves.
+//! What we ask comes back to us as calls to authorize, so only such are used as are
+//! answered without asking anybody, or we would wait for ourselves: `GET`s here, and what
+//! stops or removes a container (`containers`).
 //!
 //! Paths carry no API version, so the engine answers in its newest: Docker Engine 20.10
 //! speaks up to 1.41 and 29 no less than 1.44, and no version serves both.
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::Empty;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
@@ -19,7 +20,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::clock::Deadline;
-use super::http::{Answer, Call, Failure, exchange, innermost, pool};
+use super::http::{Answer, Call, Failure, exchange, innermost, open, pool};
 use super::unavailable::{Seconds, quote};
 use super::url;
 use crate::image::{Digest, ImageId};
@@ -121,6 +122,9 @@ pub enum EngineError {
         /// The limit in bytes.
         max: u64,
     },
+    /// The stream of events ended.
+    #[error("the engine ended its stream of events")]
+    Ended,
     /// The answer is not what the API says.
     #[error("the engine gave a bad answer: {0}")]
     BadAnswer(String),
@@ -198,26 +202,48 @@ impl Engine {
         // A service's own path is the inspection; the others have it below them.
         let tail = if kind == "services" { "" } else { "/json" };
         let name = url::path_part(name).ok_or_else(bad_name)?;
-        let url = format!("{}/{kind}/{name}{tail}", self.base).parse().map_err(|_| bad_name())?;
-        let call = Call {
-            method: Method::GET,
-            url,
-            // hyper would send the socket's path in hexadecimal.
-            headers: HeaderMap::from_iter([(HOST, HeaderValue::from_static("docker"))]),
-            max: MAX_ANSWER,
-            deadline: Deadline::after(self.patience),
-        };
-        let answer = exchange(&self.client, &call).await.map_err(|error| self.explain(error))?;
-        match answer.status {
-            StatusCode::OK => serde_json::from_slice(&answer.body)
-                .map(Some)
-                .map_err(|error| EngineError::BadAnswer(error.to_string())),
-            StatusCode::NOT_FOUND => Ok(None),
-            status => Err(EngineError::Status { status: status.as_u16(), message: words(&answer) }),
+        let url = self.url(&format!("/{kind}/{name}{tail}")).ok_or_else(bad_name)?;
+        let answer = self.ask(Method::GET, url, MAX_ANSWER).await?;
+        if answer.status == StatusCode::NOT_FOUND { Ok(None) } else { read(&answer).map(Some) }
+    }
+
+    /// The URL of an encoded path of the API.
+    pub(super) fn url(&self, path: &str) -> Option<Uri> {
+        format!("{}{path}", self.base).parse().ok()
+    }
+
+    /// One exchange.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        url: Uri,
+        max: u64,
+    ) -> Result<Answer, EngineError> {
+        let call = self.call(method, url, max);
+        exchange(&self.client, &call).await.map_err(|error| self.explain(error, max))
+    }
+
+    /// The answer's body, which goes on and on.
+    pub(super) async fn stream(&self, url: Uri) -> Result<Incoming, EngineError> {
+        let call = self.call(Method::GET, url, MAX_ANSWER);
+        let answer =
+            open(&self.client, &call).await.map_err(|error| self.explain(error, MAX_ANSWER))?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.into_body()),
+            status => Err(EngineError::Status {
+                status: status.as_u16(),
+                message: "no stream of events".to_owned(),
+            }),
         }
     }
 
-    fn explain(&self, failure: Failure) -> EngineError {
+    fn call(&self, method: Method, url: Uri, max: u64) -> Call {
+        // hyper would send the socket's path in hexadecimal.
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("docker"))]);
+        Call { method, url, headers, max, deadline: Deadline::after(self.patience) }
+    }
+
+    pub(super) fn explain(&self, failure: Failure, max: u64) -> EngineError {
         let unreachable = |error: &(dyn std::error::Error + 'static)| EngineError::Unreachable {
             socket: self.socket.clone(),
             cause: innermost(error),
@@ -226,11 +252,24 @@ impl Engine {
             Failure::Timeout => {
                 EngineError::Timeout { socket: self.socket.clone(), allowed: self.patience }
             }
-            Failure::TooLarge => EngineError::TooLarge { max: MAX_ANSWER },
+            Failure::TooLarge => EngineError::TooLarge { max },
             Failure::Exchange(error) => unreachable(&error),
             Failure::Body(error) => unreachable(&error),
         }
     }
+}
+
+/// What a good answer says.
+pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, EngineError> {
+    if answer.status != StatusCode::OK {
+        return Err(refused(answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| EngineError::BadAnswer(error.to_string()))
+}
+
+/// An answer that is an error.
+pub(super) fn refused(answer: &Answer) -> EngineError {
+    EngineError::Status { status: answer.status.as_u16(), message: words(answer) }
 }
 
 /// IDs and names of containers and services hold no slash. What holds one would be
@@ -296,21 +335,11 @@ struct TaskAnswer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Asked, Seen, Step, answer, engine, ok};
+    use super::super::testing::{Step, answer, ok, start_engine as start};
     use super::*;
 
     const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-
-    /// An engine that runs this script. The folder must outlive it.
-    fn start(
-        script: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static,
-    ) -> (tempfile::TempDir, Seen, Engine) {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("docker.sock");
-        let seen = engine(&socket, script);
-        (folder, seen, Engine::new(&socket).unwrap())
-    }
 
     #[tokio::test]
     async fn reads_images_of_both_stores() {

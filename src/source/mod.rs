@@ -12,8 +12,10 @@
 mod auth;
 mod challenge;
 mod clock;
+mod containers;
 mod credentials;
 mod engine;
+mod events;
 mod http;
 mod https;
 mod registry;
@@ -28,8 +30,10 @@ mod url;
 mod verifier;
 
 pub use clock::{Deadline, now};
+pub use containers::Running;
 pub use credentials::{Credentials, CredentialsError};
 pub use engine::{Container, Engine, EngineError, LocalImage, Service};
+pub use events::Starts;
 pub use registry::Registry;
 pub use remote::{RegistrySettings, Remote, SettingsError};
 pub use store::{Store, StoreError};
