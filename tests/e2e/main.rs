@@ -1,0 +1,73 @@
+//! End to end: real engines guarded by the real plugin, images signed by the real clients.
+//!
+//! Every test is a story with a repository, a policy, an engine and a plugin of its own; they
+//! share one lab (`scripts/lab`: a registry and a Notary server), started with the first test and
+//! taken down after the last one. `cargo test` runs them, and a machine that cannot is a failure:
+//! only `COUNTERSIGN_SKIP_E2E=1` leaves them out.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails loudly"
+)]
+
+mod faults;
+mod lab;
+mod lifecycle;
+mod node;
+mod ordinary;
+mod outcome;
+mod policy;
+mod relay;
+mod stage;
+mod story_ci;
+mod story_clusters;
+mod verdicts;
+
+use std::thread::available_parallelism;
+
+use libtest_mimic::{Arguments, Trial};
+
+use stage::{Stage, Story};
+
+/// Lists stories under the name of their module.
+macro_rules! stories {
+    ($($story:ident),+ $(,)?) => {
+        pub const STORIES: &[(&str, $crate::stage::Story)] =
+            &[$((concat!(module_path!(), "::", stringify!($story)), $story)),+];
+    };
+}
+pub(crate) use stories;
+
+/// More engines at a time than this make no machine faster.
+const AT_MOST_AT_ONCE: usize = 4;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    let cores = available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(cores.min(AT_MOST_AT_ONCE));
+
+    let skip = std::env::var_os("COUNTERSIGN_SKIP_E2E").is_some_and(|value| value == "1");
+    if skip && !arguments.list {
+        println!("\nEND-TO-END TESTS ARE LEFT OUT, as COUNTERSIGN_SKIP_E2E=1 asks.");
+    }
+    let stories = [
+        story_ci::STORIES,
+        story_clusters::STORIES,
+        ordinary::STORIES,
+        lifecycle::STORIES,
+        faults::STORIES,
+        verdicts::STORIES,
+    ];
+    let trial = |&(name, story): &(&str, Story)| {
+        let name = name.trim_start_matches("e2e::");
+        Trial::test(name, move || Stage::play(story)).with_ignored_flag(skip)
+    };
+    let trials = stories.into_iter().flatten().map(trial).collect();
+
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    lab::take_down();
+    conclusion.exit();
+}

@@ -1,0 +1,291 @@
+//! A machine of a cluster: an engine, the plugin that guards it, and what is typed there.
+
+use std::fs::File;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::outcome::Outcome;
+use crate::policy::Policy;
+use crate::stage::Stage;
+
+/// The program under test.
+pub const COUNTERSIGN: &str = env!("CARGO_BIN_EXE_countersign");
+
+const PLUGINS: &str = "/run/docker/plugins";
+
+/// An engine and its guard; the engine ends first.
+pub struct Node<'a> {
+    pub engine: Engine<'a>,
+    pub plugin: Plugin<'a>,
+}
+
+impl<'a> Node<'a> {
+    /// A node that obeys this policy.
+    #[track_caller]
+    pub fn obeying(stage: &'a Stage, policy: &Policy) -> Self {
+        let engine = Engine::absent(stage);
+        let plugin = Plugin::start(stage, policy, &engine);
+        engine.start(&["--plugin", &plugin.name]);
+        Self { engine, plugin }
+    }
+
+    /// A node that an engine becomes which ran unguarded so far.
+    #[track_caller]
+    pub fn guarding(stage: &'a Stage, engine: Engine<'a>, policy: &Policy) -> Self {
+        let plugin = Plugin::start(stage, policy, &engine);
+        stage.script(&["engine", "stop", &engine.name]);
+        engine.start(&["--plugin", &plugin.name]);
+        Self { engine, plugin }
+    }
+
+    /// The docker CLI on this node.
+    pub fn docker(&self, command: impl AsRef<str>) -> Outcome {
+        self.engine.docker(command)
+    }
+}
+
+/// A Docker engine; its data goes with it.
+pub struct Engine<'a> {
+    stage: &'a Stage,
+    name: String,
+}
+
+impl<'a> Engine<'a> {
+    /// One that has not been started yet; its socket's path is known.
+    pub fn absent(stage: &'a Stage) -> Self {
+        Self { stage, name: stage.fresh_name() }
+    }
+
+    /// One that nobody guards.
+    #[track_caller]
+    pub fn unguarded(stage: &'a Stage) -> Self {
+        let engine = Self::absent(stage);
+        engine.start(&[]);
+        engine
+    }
+
+    #[track_caller]
+    pub fn start(&self, options: &[&str]) {
+        self.stage.script(&[&["engine", "start", &self.name], options].concat());
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.stage.lab().engine_socket(&self.name)
+    }
+
+    /// The docker CLI, as somebody who signs nothing would type it.
+    pub fn docker(&self, command: impl AsRef<str>) -> Outcome {
+        self.stage.user("mallory").docker_on(&self.name, command.as_ref())
+    }
+
+    /// The same, with something to read.
+    pub fn docker_with_input(&self, command: &str, input: &str) -> Outcome {
+        self.stage.user("mallory").docker_with_input_on(&self.name, command, input)
+    }
+
+    /// The same, while the story goes on.
+    pub fn in_background(&self, command: &str) -> Background {
+        let mut process = self.stage.user("mallory").process(&self.name, command);
+        let command = format!("(in the background) docker {command}");
+        Background(thread::spawn(move || Outcome::of(&command, &mut process)))
+    }
+
+    /// Asks until the answer is as wanted.
+    #[track_caller]
+    pub fn await_answer(&self, command: &str, is_wanted: impl Fn(&Outcome) -> bool) -> Outcome {
+        let start = Instant::now();
+        loop {
+            let outcome = self.docker(command);
+            if is_wanted(&outcome) {
+                return outcome;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "still not as wanted: {outcome}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Engine<'_> {
+    fn drop(&mut self) {
+        let purge = ["engine", "stop", &self.name, "--purge"];
+        if self.socket().parent().is_some_and(Path::exists) {
+            self.stage.run("(the engine ends)", &mut self.stage.lab().script(purge));
+        }
+    }
+}
+
+/// A command that has been started.
+pub struct Background(JoinHandle<Outcome>);
+
+impl Background {
+    /// Waits for its end.
+    pub fn outcome(self, stage: &Stage) -> Outcome {
+        let outcome = self.0.join().expect("it says what came of it");
+        stage.remember(&outcome);
+        outcome
+    }
+}
+
+/// A running `countersign serve`, killed when the story lets go of it or dies itself.
+pub struct Plugin<'a> {
+    stage: &'a Stage,
+    name: String,
+    files: Files,
+    process: Child,
+}
+
+/// Where a plugin's policy and memory are.
+#[derive(Clone)]
+pub struct Files {
+    pub policy: PathBuf,
+    pub state: PathBuf,
+    log: PathBuf,
+    engine: PathBuf,
+}
+
+impl Files {
+    pub fn new(stage: &Stage, policy: &str, engine: &Engine<'_>) -> Self {
+        let name = stage.fresh_name();
+        let files = Self {
+            policy: stage.dir().join(format!("{name}.toml")),
+            state: stage.dir().join(format!("{name}.state")),
+            log: stage.log_file(&format!("{name}.log")),
+            engine: engine.socket(),
+        };
+        std::fs::write(&files.policy, policy).unwrap();
+        files
+    }
+
+    /// `countersign serve` with these files, dying with the thread that starts it.
+    pub fn serve(&self, prefix: &[&str]) -> Command {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(prefix)
+            .args([COUNTERSIGN, "serve", "--config"])
+            .arg(&self.policy)
+            .arg("--state-dir")
+            .arg(&self.state)
+            .arg("--engine")
+            .arg(&self.engine)
+            .stdin(Stdio::null())
+            .stdout(self.log())
+            .stderr(self.log());
+        command
+    }
+
+    fn log(&self) -> File {
+        File::options().create(true).append(true).open(&self.log).unwrap()
+    }
+}
+
+impl<'a> Plugin<'a> {
+    /// Starts the plugin and waits until it listens.
+    #[track_caller]
+    pub fn start(stage: &'a Stage, policy: &Policy, engine: &Engine<'a>) -> Self {
+        let files = Files::new(stage, &policy.to_string(), engine);
+        let name = stage.fresh_name();
+        let process = spawn(&files, &socket(&name));
+        let mut plugin = Self { stage, name, files, process };
+        plugin.await_socket();
+        plugin
+    }
+
+    /// Takes care of one that the story has started in its own way.
+    pub fn adopt(stage: &'a Stage, name: String, files: Files, process: Child) -> Self {
+        Self { stage, name, files, process }
+    }
+
+    /// Starts it again after its end, with the same files.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.process = spawn(&self.files, &self.socket());
+        self.await_socket();
+    }
+
+    #[track_caller]
+    pub fn await_socket(&mut self) {
+        let start = Instant::now();
+        while UnixStream::connect(self.socket()).is_err() {
+            let ended = self.process.try_wait().unwrap();
+            assert_eq!(ended, None, "the plugin ended instead of listening");
+            assert!(start.elapsed() < Duration::from_secs(20), "the plugin does not listen");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.name)
+    }
+
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Sends it a signal, as `kill` does.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.process.id().to_string();
+        let kill = format!("kill -{signal} {pid}");
+        self.stage.run(&kill, Command::new("bash").args(["-c", &kill])).expect_ok();
+    }
+
+    /// Waits for it to end by itself.
+    #[track_caller]
+    pub fn await_end(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "the plugin does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// `countersign check` with this plugin's policy and memory.
+    pub fn check(&self, arguments: impl AsRef<str>) -> Outcome {
+        check(self.stage, &self.files, arguments.as_ref())
+    }
+}
+
+impl Drop for Plugin<'_> {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_file(self.socket());
+    }
+}
+
+/// `countersign check` with these files.
+pub fn check(stage: &Stage, files: &Files, arguments: &str) -> Outcome {
+    let mut command = Command::new("timeout");
+    command
+        .args(["60", COUNTERSIGN, "check", "--config"])
+        .arg(&files.policy)
+        .arg("--state-dir")
+        .arg(&files.state)
+        .args(arguments.split_whitespace())
+        .stdin(Stdio::null());
+    stage.run(&format!("countersign check {arguments}"), &mut command)
+}
+
+/// Where an engine looks for the plugin of this name.
+pub fn socket(name: &str) -> PathBuf {
+    Path::new(PLUGINS).join(format!("{name}.sock"))
+}
+
+fn spawn(files: &Files, socket: &Path) -> Child {
+    std::fs::create_dir_all(PLUGINS).unwrap();
+    files.serve(&[]).arg("--socket").arg(socket).spawn().unwrap()
+}

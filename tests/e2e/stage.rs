@@ -1,0 +1,255 @@
+//! What one story plays with: names nobody else uses, people to sign, and a record of all that
+//! was said, for when the story ends badly.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write;
+use std::fs::File;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use libtest_mimic::Failed;
+
+use crate::lab::{Lab, lab};
+use crate::outcome::Outcome;
+
+/// A test.
+pub type Story = fn(&Stage);
+
+/// Keys that every story's people share, so that policies can name them.
+const PEOPLE: [&str; 6] = ["admin", "jenkins", "moby", "alice", "dave", "mallory"];
+
+pub struct Stage {
+    lab: &'static Lab,
+    number: usize,
+    dir: PathBuf,
+    made: Cell<usize>,
+    transcript: RefCell<String>,
+    logs: RefCell<Vec<PathBuf>>,
+}
+
+thread_local! {
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+impl Stage {
+    /// Plays the story. One that fails comes with everything said on the way.
+    pub fn play(story: Story) -> Result<(), Failed> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(1);
+        static QUIET: Once = Once::new();
+        QUIET.call_once(|| {
+            let keep = |panic: &PanicHookInfo<'_>| {
+                PANIC.with_borrow_mut(|text| *text = panic.to_string());
+            };
+            panic::set_hook(Box::new(keep));
+        });
+        let lab = lab()?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = lab.root().join(number.to_string());
+        std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let stage = Self {
+            lab,
+            number,
+            dir,
+            made: Cell::new(0),
+            transcript: RefCell::default(),
+            logs: RefCell::default(),
+        };
+        panic::catch_unwind(AssertUnwindSafe(|| story(&stage))).map_err(|_| {
+            let panic = PANIC.with_borrow(Clone::clone);
+            format!("{panic}\n\n{}", stage.record()).into()
+        })
+    }
+
+    fn record(&self) -> String {
+        let mut record = format!("---- what was done ----{}\n", self.transcript.borrow());
+        for log in self.logs.borrow().iter() {
+            let text = std::fs::read_to_string(log).unwrap_or_else(|error| error.to_string());
+            write!(record, "\n---- {} ----\n{text}", log.display()).expect("a string takes it");
+        }
+        record
+    }
+
+    pub fn lab(&self) -> &'static Lab {
+        self.lab
+    }
+
+    /// A folder of this story's own.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs a program and remembers what it said.
+    pub fn run(&self, command: &str, program: &mut Command) -> Outcome {
+        let outcome = Outcome::of(command, program);
+        self.remember(&outcome);
+        outcome
+    }
+
+    /// Puts on record what came of a command.
+    pub fn remember(&self, outcome: &Outcome) {
+        self.transcript.borrow_mut().push_str(&outcome.to_string());
+    }
+
+    /// `scripts/lab`, which shall succeed.
+    #[track_caller]
+    pub fn script(&self, arguments: &[&str]) -> Outcome {
+        let command = format!("scripts/lab {}", arguments.join(" "));
+        self.run(&command, &mut self.lab.script(arguments)).expect_ok()
+    }
+
+    /// A file of this story's own, shown when the story fails.
+    pub fn log_file(&self, name: &str) -> PathBuf {
+        let path = self.dir.join(name);
+        self.logs.borrow_mut().push(path.clone());
+        path
+    }
+
+    /// A name that no other story, and no other run of the tests on this machine, has.
+    pub fn fresh_name(&self) -> String {
+        self.made.set(self.made.get() + 1);
+        format!("cs-{}-{}-{}", std::process::id(), self.number, self.made.get())
+    }
+
+    /// A repository of this story's own in the lab's registry.
+    pub fn repository(&self, name: &str) -> String {
+        format!("{}/story{}/{name}", self.lab.registry(), self.number)
+    }
+
+    /// One of the lab's users, with key stores of this story's own.
+    pub fn user(&self, name: &'static str) -> User<'_> {
+        assert!(PEOPLE.contains(&name), "the lab has no user {name}");
+        let home = format!("{name}-{}", self.number);
+        let users = self.lab.dir().join("users");
+        if !users.join(&home).exists() {
+            let mut copy = Command::new("cp");
+            copy.arg("-r").arg(users.join(name)).arg(users.join(&home));
+            self.run("cp -r (a user's files)", &mut copy).expect_ok();
+        }
+        User { stage: self, name, home }
+    }
+
+    /// Makes an image that prints `text`, on the engine that nobody guards.
+    #[track_caller]
+    pub fn build(&self, image: &str, text: &str) {
+        self.script(&["image", image, text]);
+    }
+
+    /// Makes an image and pushes it without any signature.
+    #[track_caller]
+    pub fn push_unsigned(&self, image: &str, text: &str) {
+        self.build(image, text);
+        self.user("admin").docker(format!("push {image}")).expect_ok();
+    }
+
+    /// What the second document tells an administrator to do: names who may sign in a repository.
+    #[track_caller]
+    pub fn admit(&self, repository: &str, signers: &[&'static str]) {
+        for name in signers {
+            let (admin, signer) = (self.user("admin"), self.user(name));
+            let certificate = self.lab.certificate(name);
+            let certificate = certificate.display();
+            admin
+                .docker(format!("trust signer add --key {certificate} {name} {repository}"))
+                .expect_ok();
+            signer.docker(format!("trust key load --name {name} {}", signer.key())).expect_ok();
+        }
+    }
+
+    /// Makes an image and signs it as this user, who has been admitted.
+    #[track_caller]
+    pub fn push_signed(&self, image: &str, text: &str, signer: &'static str) {
+        self.build(image, text);
+        self.user(signer).docker(format!("trust sign {image}")).expect_ok();
+    }
+
+    /// The digest under which the registry has the image.
+    #[track_caller]
+    pub fn digest(&self, image: &str) -> String {
+        let inspect = format!("image inspect --format {{{{.RepoDigests|json}}}} {image}");
+        let found = self.user("admin").docker(inspect).expect_ok();
+        let digests: Vec<String> = serde_json::from_str(found.text()).expect("a list of names");
+        let (repository, _) = image.rsplit_once(':').expect("images of ours have tags");
+        digests
+            .iter()
+            .filter_map(|name| name.strip_prefix(repository)?.strip_prefix('@'))
+            .next_back()
+            .expect("pushed, so it has a digest")
+            .to_owned()
+    }
+}
+
+/// Somebody with a client bundle, at the engine that nobody guards.
+pub struct User<'a> {
+    stage: &'a Stage,
+    name: &'static str,
+    home: String,
+}
+
+impl User<'_> {
+    /// The docker CLI, as a person would type it.
+    pub fn docker(&self, command: impl AsRef<str>) -> Outcome {
+        self.docker_on("plain", command)
+    }
+
+    pub fn docker_on(&self, engine: &str, command: impl AsRef<str>) -> Outcome {
+        let command = command.as_ref();
+        let shown = format!("{} on {engine}: docker {command}", self.name);
+        self.stage.run(&shown, &mut self.process(engine, command))
+    }
+
+    /// The docker CLI with content trust on.
+    pub fn docker_with_trust(&self, command: impl AsRef<str>) -> Outcome {
+        self.docker_with_trust_on("plain", command)
+    }
+
+    pub fn docker_with_trust_on(&self, engine: &str, command: impl AsRef<str>) -> Outcome {
+        let command = command.as_ref();
+        let shown = format!("{} on {engine}: DOCKER_CONTENT_TRUST=1 docker {command}", self.name);
+        let mut process = self.process(engine, command);
+        self.stage.run(&shown, process.env("DOCKER_CONTENT_TRUST", "1"))
+    }
+
+    /// The docker CLI with something to read.
+    pub fn docker_with_input_on(&self, engine: &str, command: &str, input: &str) -> Outcome {
+        let file = self.stage.dir().join("input");
+        std::fs::write(&file, input).unwrap();
+        let mut process = self.program(&["--engine", engine, "--stdin"], "docker", command);
+        let shown = format!("{} on {engine}: echo {input} | docker {command}", self.name);
+        self.stage.run(&shown, process.stdin(File::open(file).unwrap()))
+    }
+
+    /// The notary CLI.
+    pub fn notary(&self, command: impl AsRef<str>) -> Outcome {
+        let command = command.as_ref();
+        let shown = format!("{}: notary {command}", self.name);
+        self.stage.run(&shown, &mut self.program(&[], "notary", command))
+    }
+
+    /// A docker command that has not been started yet.
+    pub fn process(&self, engine: &str, command: &str) -> Command {
+        self.program(&["--engine", engine], "docker", command)
+    }
+
+    fn program(&self, options: &[&str], program: &str, command: &str) -> Command {
+        let words = [&["as"], options, &[&self.home, program]].concat();
+        let mut process =
+            self.stage.lab.script(words.into_iter().chain(command.split_whitespace()));
+        process.env_remove("DOCKER_CONTENT_TRUST");
+        process
+    }
+
+    pub fn certificate(&self) -> String {
+        self.bundled("cert.pem")
+    }
+
+    pub fn key(&self) -> String {
+        self.bundled("key.pem")
+    }
+
+    fn bundled(&self, file: &str) -> String {
+        self.stage.lab.dir().join("users").join(&self.home).join(file).display().to_string()
+    }
+}
