@@ -20,11 +20,13 @@ mod node;
 mod ordinary;
 mod outcome;
 mod policy;
+mod races;
 mod relay;
 mod stage;
 mod story_ci;
 mod story_clusters;
 mod verdicts;
+mod watch;
 
 use std::thread::available_parallelism;
 
@@ -58,6 +60,8 @@ fn main() {
         story_clusters::STORIES,
         ordinary::STORIES,
         lifecycle::STORIES,
+        races::STORIES,
+        watch::STORIES,
         faults::STORIES,
         verdicts::STORIES,
     ];

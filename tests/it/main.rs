@@ -12,3 +12,4 @@
 
 mod notary;
 mod repositories;
+mod watch;
