@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::rules::{Policy, User};
+use crate::trust::certificate::Certificate;
 use crate::trust::{KeyId, SigningKey};
 
 /// Who holds a key, as the policy sees it, and whether their signature counts.
@@ -29,7 +30,7 @@ pub enum Bar {
 
 impl Policy {
     /// Who holds `key`: the user who lists it, else, where a CA of users is set, the name
-    /// in the certificate of that CA that the delegation gives for the key.
+    /// in a certificate of that CA that the delegation gives for the key.
     pub(super) fn holder(&self, key: &SigningKey, now: Timestamp) -> Holder {
         let listed = self.users.iter().find(|(_, user)| user.keys.contains_key(&key.id));
         if let Some((name, user)) = listed {
@@ -45,17 +46,28 @@ impl Policy {
         }
     }
 
+    /// By the certificates that CAs of users issued for the key: what one in date says,
+    /// else the first. Certificates and CAs are renewed, with the same keys.
     fn certified(&self, key: &SigningKey, now: Timestamp) -> Option<(String, Option<Bar>)> {
-        let certificate = key.certificate.as_ref()?;
-        let issuer = |ca: &&_| certificate.is_issued_by(ca);
-        let ca = self.users_ca.iter().find(issuer)?;
-        let name = certificate.common_name.clone().filter(|name| !name.is_empty())?;
-        let dates =
-            [(certificate.not_before, certificate.not_after), (ca.not_before, ca.not_after)];
-        // Both the certificate and the CA that vouches for it have to be in date.
-        let bar = dates.into_iter().find_map(|one| out_of_date(&[one], now));
-        Some((name, bar))
+        let mut known = key.certificates.iter().flat_map(|certificate| {
+            let issuers = self.users_ca.iter().filter(|ca| certificate.is_issued_by(ca));
+            issuers.filter_map(move |ca| named(certificate, ca, now))
+        });
+        let first = known.next()?;
+        let in_date = |(_, bar): &(String, Option<Bar>)| bar.is_none();
+        if in_date(&first) { Some(first) } else { known.find(in_date).or(Some(first)) }
     }
+}
+
+/// Whom a certificate names. Both it and the CA that vouches for it have to be in date.
+fn named(
+    certificate: &Certificate,
+    ca: &Certificate,
+    now: Timestamp,
+) -> Option<(String, Option<Bar>)> {
+    let name = certificate.common_name.clone().filter(|name| !name.is_empty())?;
+    let dates = [(certificate.not_before, certificate.not_after), (ca.not_before, ca.not_after)];
+    Some((name, dates.into_iter().find_map(|one| out_of_date(&[one], now))))
 }
 
 fn verdict(name: &str, bar: Option<Bar>) -> Holder {

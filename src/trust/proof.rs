@@ -73,7 +73,8 @@ pub enum Scheme {
 pub struct SigningKey {
     /// The canonical key ID.
     pub id: KeyId,
-    /// The certificate the trust data gives for the key, where it gives one. It is
-    /// signed content of the declaring role, but nobody has checked its issuer or dates.
-    pub certificate: Option<Arc<Certificate>>,
+    /// The certificates the trust data gives for the key: several where one was renewed,
+    /// none for a bare key. They are signed content of the declaring role, but nobody has
+    /// checked their issuers or dates.
+    pub certificates: Vec<Arc<Certificate>>,
 }

@@ -10,6 +10,10 @@
     reason = "a test fails loudly"
 )]
 
+mod builder;
+mod judgements;
+mod mutations;
 mod notary;
+mod notary_faults;
 mod repositories;
 mod watch;

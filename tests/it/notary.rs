@@ -148,7 +148,7 @@ fn pins_hold_for_every_root() {
     let pinned = |pins| RootPolicy { pins, ..RootPolicy::default() };
 
     repository.update(&History::default(), &pinned(vec![id]), recorded()).unwrap();
-    let other = data.root_keys()[0].certificate.as_ref().unwrap().key.id;
+    let other = data.root_keys()[0].certificates[0].key.id;
     assert_eq!(id, other);
     let wrong = "00".repeat(32).parse().unwrap();
     for history in [&History::default(), &history] {

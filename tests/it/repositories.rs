@@ -1,6 +1,8 @@
 //! Recorded repositories (`tests/data/notary`), and a driver that feeds them to an
 //! update as a trust server would.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +55,19 @@ impl Recorded {
         fs::read(self.dir.join("tuf").join(plain.to_string())).ok()
     }
 
+    /// All files that an update of a node that knows nothing asks for, by plain name.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let files = RefCell::new(BTreeMap::new());
+        let server = |file: &FileName| {
+            let bytes = self.file(file)?;
+            files.borrow_mut().insert(format!("{}.json", file.role()), bytes.clone());
+            Some(bytes)
+        };
+        let outcome = self.update_with(&History::default(), &first_use(), recorded(), server);
+        outcome.unwrap_or_else(|fault| panic!("{}: {fault}", self.name));
+        files.into_inner()
+    }
+
     /// The same timestamp, signed by the same key to run out in 2046.
     pub fn long_timestamp(&self) -> Option<Vec<u8>> {
         fs::read(self.dir.join("long/timestamp.json")).ok()
@@ -76,24 +91,35 @@ impl Recorded {
         now: Timestamp,
         server: impl Fn(&FileName) -> Option<Vec<u8>>,
     ) -> Outcome {
-        let mut update = Update::new(&self.gun, policy, history, now)?;
-        let mut root = history.root.clone();
-        while let Some(wanted) = update.wanted() {
-            match server(&wanted.file) {
-                Some(bytes) => {
-                    update.offer(&bytes, now)?;
-                    if matches!(wanted.file, FileName::Current(_) | FileName::Hashed(..))
-                        && wanted.file.role().as_str() == "root"
-                    {
-                        root = Some(bytes);
-                    }
-                }
-                None => update.absent()?,
-            }
-        }
-        let (data, versions) = update.finish().expect("a complete update");
-        Ok((data, History { root, versions }))
+        drive(&self.gun, history, policy, now, server)
     }
+}
+
+/// A whole update of `gun` from what `server` answers.
+pub fn drive(
+    gun: &Repository,
+    history: &History,
+    policy: &RootPolicy,
+    now: Timestamp,
+    server: impl Fn(&FileName) -> Option<Vec<u8>>,
+) -> Outcome {
+    let mut update = Update::new(gun, policy, history, now)?;
+    let mut root = history.root.clone();
+    while let Some(wanted) = update.wanted() {
+        match server(&wanted.file) {
+            Some(bytes) => {
+                update.offer(&bytes, now)?;
+                if matches!(wanted.file, FileName::Current(_) | FileName::Hashed(..))
+                    && wanted.file.role().as_str() == "root"
+                {
+                    root = Some(bytes);
+                }
+            }
+            None => update.absent()?,
+        }
+    }
+    let (data, versions) = update.finish().expect("a complete update");
+    Ok((data, History { root, versions }))
 }
 
 pub type Outcome = Result<(TrustData, History), Fault>;

@@ -98,7 +98,7 @@ mod tests {
     use crate::json::{Limits, Names, parse};
 
     fn form(text: &str) -> Option<String> {
-        let limits = Limits { depth: 16, values: 1000 };
+        let limits = Limits { depth: 16, values: 10_000 };
         let value = parse(text.as_bytes(), Names::Exact, limits).unwrap();
         canonical(&value).map(|bytes| String::from_utf8(bytes).unwrap())
     }
@@ -127,6 +127,43 @@ mod tests {
     fn refuses_numbers_that_cannot_be_signed() {
         for text in ["1.5", "1e300", "18446744073709551615", "9223372036854775808"] {
             assert_eq!(form(text), None, "{text}");
+        }
+    }
+    /// The text of any document, drawn from `state`.
+    fn any(state: &mut u64, depth: u32) -> String {
+        const NAMES: [&str; 8] =
+            ["", "a", "a b", "aA", r#"\""#, r"\\", r"\u003c\u00e9>", "e\u{301}\u{1d11e}"];
+        let mut draw = |bound: u64| {
+            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (mixed ^ (mixed >> 27)) % bound
+        };
+        let (kind, from, count) = (draw(if depth == 0 { 5 } else { 7 }), draw(8), draw(5));
+        let names = NAMES.iter().cycle().skip(usize::try_from(from).unwrap());
+        let names = names.take(usize::try_from(count).unwrap());
+        match kind {
+            0 => "null".to_owned(),
+            1 => "true".to_owned(),
+            2 => draw(1 << 62).to_string(),
+            3 => format!("-{}.0e2", draw(1 << 40)),
+            4 => format!("\"{}\"", names.copied().collect::<String>()),
+            5 => {
+                format!("[{}]", names.map(|_| any(state, depth - 1)).collect::<Vec<_>>().join(","))
+            }
+            _ => {
+                let member = |name| format!("\"{name}\" : {}", any(state, depth - 1));
+                format!("{{{}}}", names.map(member).collect::<Vec<_>>().join(" , "))
+            }
+        }
+    }
+
+    #[test]
+    fn the_canonical_form_is_its_own() {
+        let mut state = 1;
+        for _ in 0..500 {
+            let text = any(&mut state, 5);
+            let once = form(&text).unwrap();
+            assert_eq!(form(&once).as_ref(), Some(&once), "{text}");
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct LoadedRole {
     pub parent: Option<usize>,
     /// The keys that really signed this file.
     pub signers: Vec<SigningKey>,
+    /// SHA-256 of the bytes they signed.
+    pub payload: [u8; 32],
     pub targets: BTreeMap<String, Digest>,
 }
 
@@ -45,12 +47,6 @@ impl LoadedRole {
     fn digest_of(&self, tag: &str) -> Option<Digest> {
         let admitted = self.paths.iter().any(|path| tag.starts_with(path.as_str()));
         admitted.then(|| self.targets.get(tag).copied()).flatten()
-    }
-
-    /// Whether both hold the same signed bytes. Two files signed one after the other
-    /// differ in their expiry dates, which count nanoseconds.
-    fn is_same_file(&self, other: &Self) -> bool {
-        self.header == other.header && self.targets == other.targets
     }
 }
 
@@ -120,9 +116,7 @@ impl TrustData {
         let targets = self.roles.first().map(|loaded| (&loaded.role, &loaded.header));
         let base = self.headers.iter().map(|(role, header)| (role, header)).chain(targets);
         for (role, header) in base {
-            if header.expires < now {
-                return Err(Fault::Expired { role: role.clone(), at: header.expires });
-            }
+            header.check_current(role, now)?;
         }
         Ok(())
     }
@@ -196,7 +190,7 @@ impl TrustData {
                 Role::Delegation(name) => name.is_releases(),
                 _ => true,
             };
-            of_all && other.is_same_file(loaded)
+            of_all && other.payload == loaded.payload
         });
         if shared {
             Some(Objection::SharedFile)

@@ -17,7 +17,7 @@ pub struct Key {
     pub listed_id: KeyId,
     /// The TUF key ID, computed.
     pub tuf_id: KeyId,
-    /// The canonical key ID and certificate.
+    /// The canonical key ID, and the leaf certificate of an `-x509` key.
     pub signing: SigningKey,
     /// The key, where its kind can be verified and fits the type it is listed as.
     pub public: Option<PublicKey>,
@@ -45,7 +45,7 @@ impl Key {
         let opaque = Self {
             listed_id,
             tuf_id,
-            signing: SigningKey { id: tuf_id, certificate: None },
+            signing: SigningKey { id: tuf_id, certificates: Vec::new() },
             public: None,
             certificates: Vec::new(),
             weakness: None,
@@ -74,7 +74,7 @@ impl Key {
             self.weakness = leaf.weakness();
             if leaf.key.algorithm == algorithm {
                 self.public.clone_from(&leaf.key.public);
-                self.signing = SigningKey { id: leaf.key.id, certificate: Some(Arc::clone(leaf)) };
+                self.signing = SigningKey { id: leaf.key.id, certificates: vec![Arc::clone(leaf)] };
             }
         }
         self

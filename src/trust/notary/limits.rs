@@ -21,5 +21,8 @@ pub const ROOT_CHAIN: u64 = 240;
 pub const SIGNATURES: usize = 128;
 /// Keys listed in one file.
 pub const KEYS: usize = 1024;
+/// Versions. Past 2^53 the canonical form rounds, so that one signature would stand for
+/// several versions.
+pub const VERSION: u64 = (1 << 53) - 1;
 /// Depth and size of the JSON. Real files nest five deep and hold four values a tag.
 pub const JSON: json::Limits = json::Limits { depth: 16, values: 8_000_000 };

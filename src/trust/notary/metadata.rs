@@ -44,6 +44,17 @@ pub struct Header {
     pub expires: Timestamp,
 }
 
+impl Header {
+    /// Notary tolerates no skew: a file is out from the moment it names.
+    pub fn check_current(&self, role: &Role, now: Timestamp) -> Result<(), Fault> {
+        if self.expires < now {
+            Err(Fault::Expired { role: role.clone(), at: self.expires })
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// The keys of a role and how many of them have to sign.
 #[derive(Clone)]
 pub struct RoleKeys {
@@ -220,11 +231,11 @@ impl<'a> Envelope<'a> {
         }
         let version = match self.signed.get("version") {
             Some(Value::Number(Number::Unsigned(version)))
-                if (1..=i64::MAX.unsigned_abs()).contains(version) =>
+                if (1..=limits::VERSION).contains(version) =>
             {
                 *version
             }
-            _ => return Err(self.bad("its version is not a positive integer".into())),
+            _ => return Err(self.bad("its version is not an integer from 1 to 2^53 - 1".into())),
         };
         let expires = text("expires")
             .and_then(|text| text.parse().ok())

@@ -36,15 +36,17 @@ impl RootPolicy {
         !self.pins.is_empty() || !self.ca.is_empty()
     }
 
-    /// Where pins and CAs are both given, both have to hold.
-    fn admits(&self, key: &Key, now: Timestamp) -> bool {
+    /// Where pins and CAs are both given, both have to hold. Where it is not `dated`, it is
+    /// enough that the certificate chained to a CA while it was valid.
+    fn admits(&self, key: &Key, dated: bool, now: Timestamp) -> bool {
         let pin = self.pins.is_empty()
             || self.pins.contains(&key.tuf_id)
             || self.pins.contains(&key.signing.id);
         let ca = self.ca.is_empty()
             || key.certificates.split_first().is_some_and(|(leaf, chain)| {
                 let chain: Vec<_> = chain.iter().map(|one| Certificate::clone(one)).collect();
-                leaf.chains_to(&self.ca, &chain, now)
+                let at = if dated { now } else { now.min(leaf.not_after) };
+                leaf.chains_to(&self.ca, &chain, at)
             });
         pin && ca
     }
@@ -72,7 +74,7 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<Root, Fault> {
     let root = file.root()?;
-    let mut leaves: Vec<&Arc<Key>> = leaves(&root.root, gun, dated.then_some(now));
+    let mut leaves = leaves(&root.root, gun, dated.then_some(now));
     if leaves.is_empty() {
         return Err(Fault::RootName { gun: gun.to_string() });
     }
@@ -88,7 +90,7 @@ pub fn verify(
         }
     }
     if policy.is_pinned() {
-        leaves.retain(|key| policy.admits(key, now));
+        leaves.retain(|key| policy.admits(key, dated, now));
         if leaves.is_empty() {
             return Err(Fault::RootPin);
         }
@@ -104,7 +106,7 @@ pub fn verify(
 ///
 /// `None`: it does not meet the pins of today's policy, so that neither it nor what was
 /// seen under it counts. Signatures are checked against itself, since a file may be
-/// damaged, though not hostile; dates are not.
+/// damaged, though not hostile; dates are not: see [`check_current`].
 pub fn stored(
     file: &Envelope<'_>,
     gun: &Repository,
@@ -115,8 +117,27 @@ pub fn stored(
     let leaves = leaves(&root.root, gun, None);
     let signed = signers(file, leaves.iter().copied())?;
     meets(&Role::Root, signed.count(), root.root.threshold)?;
-    let admitted = !policy.is_pinned() || leaves.iter().any(|key| policy.admits(key, now));
+    let admitted = !policy.is_pinned() || leaves.iter().any(|key| policy.admits(key, false, now));
     Ok(admitted.then_some(root))
+}
+
+/// Whether a root verified before may still be relied on at `now`: neither it nor all of
+/// its certificates have run out. One that has still says which root may follow it.
+pub fn check_current(
+    root: &Root,
+    gun: &Repository,
+    policy: &RootPolicy,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    root.header.check_current(&Role::Root, now)?;
+    let leaves = leaves(&root.root, gun, Some(now));
+    if leaves.is_empty() {
+        Err(Fault::RootName { gun: gun.to_string() })
+    } else if policy.is_pinned() && !leaves.iter().any(|key| policy.admits(key, true, now)) {
+        Err(Fault::RootPin)
+    } else {
+        Ok(())
+    }
 }
 
 /// The keys of the root role whose certificate is for `gun`.

@@ -8,16 +8,16 @@ use super::key::Key;
 use super::limits;
 use super::metadata::{Envelope, RoleKeys};
 use super::role::Role;
-use crate::trust::KeyId;
 use crate::trust::crypto;
+use crate::trust::{KeyId, SigningKey};
 
 /// The keys of a role that really signed its file, each once however many certificates
 /// or signatures it has, by canonical key ID.
-pub struct Signers(BTreeMap<KeyId, Arc<Key>>);
+pub struct Signers(BTreeMap<KeyId, SigningKey>);
 
 impl Signers {
     /// The keys.
-    pub fn into_keys(self) -> impl Iterator<Item = Arc<Key>> {
+    pub fn into_keys(self) -> impl Iterator<Item = SigningKey> {
         self.0.into_values()
     }
 
@@ -63,7 +63,11 @@ pub fn signers<'k>(
             });
         }
         if crypto::verify(public, method, &file.payload, &signature.bytes) {
-            signers.insert(key.signing.id, Arc::clone(key));
+            // All of its certificates: whichever was signed under, the key is the same.
+            let same = keys.values().filter(|other| other.signing.id == key.signing.id);
+            let certificates = same.flat_map(|other| other.signing.certificates.iter().cloned());
+            let certificates = certificates.collect();
+            signers.insert(key.signing.id, SigningKey { id: key.signing.id, certificates });
         }
     }
     Ok(Signers(signers))

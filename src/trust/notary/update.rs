@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use super::data::{LoadedRole, TrustData};
 use super::fault::Fault;
 use super::limits;
-use super::metadata::{Delegation, Envelope, FileMeta, Header, Listing, RoleKeys, Root, Targets};
+use super::metadata::{Delegation, Envelope, FileMeta, Listing, RoleKeys, Root, Targets};
 use super::role::{DelegationName, FileName, Role};
 use super::root::{self, RootPolicy};
 use super::signed::{Signers, threshold};
@@ -95,6 +95,8 @@ enum Stage {
     Targets,
     Delegation(Box<Pending>),
     Done,
+    /// Nothing more is wanted, and nothing comes of it.
+    Refused(Fault),
 }
 
 /// A delegation declared and not yet loaded.
@@ -138,7 +140,7 @@ impl<'p> Update<'p> {
             total: 0,
         };
         if let Some(known) = &update.root {
-            match current(&Role::Root, &known.root.header, now) {
+            match root::check_current(&known.root, gun, policy, now) {
                 Ok(()) => update.stage = Stage::Timestamp,
                 Err(fault) => update.setback = Some(fault),
             }
@@ -175,12 +177,13 @@ impl<'p> Update<'p> {
             Stage::Delegation(pending) => {
                 by_hash(Role::Delegation(pending.delegation.name.clone()), &self.snapshot)
             }
-            Stage::Done => None,
+            Stage::Done | Stage::Refused(_) => None,
         }
     }
 
     /// Takes the bytes of the file wanted. An error ends the update.
     pub fn offer(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
+        self.under_way()?;
         match self.step(bytes, now) {
             Ok(()) => Ok(()),
             Err(fault) => self.set_back(fault),
@@ -189,6 +192,7 @@ impl<'p> Update<'p> {
 
     /// Takes it that the server has no such file. An error ends the update.
     pub fn absent(&mut self) -> Result<(), Fault> {
+        self.under_way()?;
         let (file, parent) = match (self.wanted(), &self.stage) {
             (Some(wanted), Stage::Snapshot) => (wanted.file.to_string(), Role::Timestamp),
             (Some(wanted), Stage::Targets | Stage::Delegation(_)) => {
@@ -205,7 +209,7 @@ impl<'p> Update<'p> {
         self.setback.as_ref()
     }
 
-    /// What was verified; `None` while a file is still wanted.
+    /// What was verified; `None` while a file is still wanted, or after an error.
     pub fn finish(self) -> Option<(TrustData, BTreeMap<String, u64>)> {
         let (Stage::Done, Some(root), Some(timestamp), Some(snapshot)) =
             (self.stage, self.root, self.timestamp, self.snapshot)
@@ -230,10 +234,19 @@ impl<'p> Update<'p> {
         Some((data, versions))
     }
 
+    /// An error is final.
+    fn under_way(&self) -> Result<(), Fault> {
+        match &self.stage {
+            Stage::Refused(fault) => Err(fault.clone()),
+            _ => Ok(()),
+        }
+    }
+
     /// On the first fault past the root, the newest root may explain it: keys rotate.
     fn set_back(&mut self, fault: Fault) -> Result<(), Fault> {
         let at_root = matches!(self.stage, Stage::Root | Stage::RootChain { .. });
         if at_root || self.setback.is_some() {
+            self.stage = Stage::Refused(fault.clone());
             return Err(fault);
         }
         self.setback = Some(fault);
@@ -249,9 +262,12 @@ impl<'p> Update<'p> {
             let (what, limit) = ("bytes of trust data before it", limits::TOTAL);
             return Err(Fault::TooMany { role, what, limit });
         }
-        if bytes.len() as u64 > wanted.max_len || wanted.meta.is_some_and(|m| !m.matches(bytes)) {
+        if wanted.meta.is_some_and(|meta| !meta.matches(bytes)) {
             let parent = if role == Role::Snapshot { Role::Timestamp } else { Role::Snapshot };
             return Err(Fault::Hash { role, parent });
+        }
+        if bytes.len() as u64 > wanted.max_len {
+            return Err(Fault::TooMany { role, what: "bytes", limit: wanted.max_len });
         }
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Root => {
@@ -275,7 +291,8 @@ impl<'p> Update<'p> {
                 self.load_targets(bytes, now)
             }
             Stage::Delegation(pending) => self.load_delegation(*pending, bytes, now),
-            Stage::Done => Ok(()),
+            // Nothing was wanted.
+            Stage::Done | Stage::Refused(_) => Ok(()),
         }
     }
 
@@ -291,7 +308,7 @@ impl<'p> Update<'p> {
         match root::verify(&file, self.gun, known, self.policy, true, now) {
             Ok(root) => {
                 self.not_older(&Role::Root, root.header.version)?;
-                current(&Role::Root, &root.header, now)?;
+                root.header.check_current(&Role::Root, now)?;
                 self.trust(root, digest);
                 self.restart();
                 Ok(())
@@ -338,7 +355,7 @@ impl<'p> Update<'p> {
         self.signed_by_root(&file, |root| &root.timestamp)?;
         let timestamp = file.listing()?;
         self.not_older(&file.role, timestamp.header.version)?;
-        current(&file.role, &timestamp.header, now)?;
+        timestamp.header.check_current(&file.role, now)?;
         lists(&file.role, &timestamp, &[Role::Snapshot])?;
         self.timestamp = Some(timestamp);
         self.stage = Stage::Snapshot;
@@ -350,7 +367,7 @@ impl<'p> Update<'p> {
         self.signed_by_root(&file, |root| &root.snapshot)?;
         let snapshot = file.listing()?;
         self.not_older(&file.role, snapshot.header.version)?;
-        current(&file.role, &snapshot.header, now)?;
+        snapshot.header.check_current(&file.role, now)?;
         lists(&file.role, &snapshot, &[Role::Root, Role::Targets])?;
         let names = snapshot.meta.get("root").map(|meta| meta.sha256);
         let ours = self.root.as_ref().map(|root| root.sha256);
@@ -367,7 +384,7 @@ impl<'p> Update<'p> {
         let signers = self.signed_by_root(&file, |root| &root.targets)?;
         let targets = file.targets()?;
         self.not_older(&file.role, targets.header.version)?;
-        current(&file.role, &targets.header, now)?;
+        targets.header.check_current(&file.role, now)?;
         self.load(&file, targets, vec![String::new()], None, signers)
     }
 
@@ -385,7 +402,7 @@ impl<'p> Update<'p> {
             return Err(Fault::WeakKey { role: file.role, why });
         }
         let checked = threshold(&file, &delegation.keys)
-            .and_then(|signers| current(&file.role, &targets.header, now).map(|()| signers));
+            .and_then(|signers| targets.header.check_current(&file.role, now).map(|()| signers));
         match checked {
             Ok(signers) => self.load(&file, targets, paths, Some(parent), signers),
             // Nobody's fault but the signer's: the rest of the repository stands.
@@ -427,7 +444,8 @@ impl<'p> Update<'p> {
             header: targets.header,
             paths,
             parent,
-            signers: signers.into_keys().map(|key| key.signing.clone()).collect(),
+            signers: signers.into_keys().collect(),
+            payload: sha256(&file.payload),
             targets: targets.targets,
         });
         self.next_delegation();
@@ -480,15 +498,6 @@ impl<'p> Update<'p> {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// Notary tolerates no skew: a file is out from the moment it names.
-fn current(role: &Role, header: &Header, now: Timestamp) -> Result<(), Fault> {
-    if header.expires < now {
-        Err(Fault::Expired { role: role.clone(), at: header.expires })
-    } else {
-        Ok(())
     }
 }
 
