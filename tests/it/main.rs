@@ -10,10 +10,12 @@
     reason = "a test fails loudly"
 )]
 
+mod aftermath;
 mod builder;
 mod judgements;
 mod mutations;
 mod notary;
 mod notary_faults;
 mod repositories;
+mod scene;
 mod watch;

@@ -91,7 +91,10 @@ fn gaps() {
         (Gap::NoTrustData, format!("image or trust data does not exist for {GUN}:1.0")),
         (Gap::Unregistered, "registry.example must be a registered trusted registry".to_owned()),
         (
-            Gap::Unavailable { cause: "the trust server is away".to_owned() },
+            Gap::Unavailable {
+                cause: "the trust server is away".to_owned(),
+                remedy: "wait".to_owned(),
+            },
             format!("{GUN}:1.0 could not be checked: the trust server is away"),
         ),
         (
