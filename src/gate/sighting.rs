@@ -6,7 +6,7 @@ use lru::LruCache;
 
 use super::Decision;
 use crate::image::ContainerId;
-use crate::policy::{Blame, Verdict};
+use crate::policy::{Blame, Reason, Verdict};
 
 /// Most containers remembered. One that is forgotten is told of again.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -25,19 +25,18 @@ pub(super) enum Sighting {
 }
 
 impl Sighting {
-    /// What a decision on a container says of it. Only what is wrong with its image, or
-    /// with the image by the policy, is held against it: that a server or the engine is
-    /// away, or that trust data cannot be relied on, is not.
+    /// What a decision on a container says of it. What is wrong with it is held against
+    /// it; that a server or the engine is away, or that trust data cannot be relied on, is
+    /// not.
     pub fn of(decision: &Decision) -> Self {
         let reason = match &decision.verdict {
             Verdict::Allow(_) => return Self::Fine,
             Verdict::Deny(refusal) => refusal.reason(),
         };
         match reason.blame() {
-            Blame::Image | Blame::Policy => Self::Violation(reason.code()),
+            _ if matches!(reason, Reason::NothingThere { .. }) => Self::Gone,
+            Blame::Image | Blame::Policy | Blame::Request => Self::Violation(reason.code()),
             Blame::World | Blame::Ours => Self::Unchecked(reason.code()),
-            // Nothing is asked for here but to look at a container that was there.
-            Blame::Request => Self::Gone,
         }
     }
 }
@@ -75,7 +74,7 @@ impl Sightings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Grant, Reason, Refusal};
+    use crate::policy::{Grant, Refusal};
 
     fn seen(reason: Reason) -> Sighting {
         Sighting::of(&Decision::settled(Verdict::Deny(Refusal::new(reason))))

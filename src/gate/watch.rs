@@ -5,8 +5,8 @@
 //! begins, and every one that starts from then on, by the engine's events. What may not
 //! run is told, and killed where the policy says so.
 //!
-//! Bounds: a few looks at a time, as many waiting as any host has containers, each told
-//! once until something changes.
+//! Bounds: a few looks at a time, a few thousand waiting, each container told once until
+//! something changes.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,7 +23,8 @@ use crate::source::{Engine, EngineError, Running, Starts};
 
 /// Looks at a time: calls go before.
 const AT_ONCE: usize = 4;
-/// Most containers that wait for a look. When more start, all are looked at afterwards.
+/// Most containers that wait for a look because they started. When more do, all that run
+/// are looked at instead.
 const WAITING: usize = 4096;
 /// How long until what could not be checked is looked at again.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -103,13 +104,13 @@ impl<'e> Watch<'e> {
         self.is_waited_for = false;
         let mut again = interval(AGAIN);
         loop {
+            if self.overflowed && self.waiting.is_empty() {
+                self.sweep().await?;
+            }
             while self.looks.len() < AT_ONCE
                 && let Some(container) = self.waiting.pop_front()
             {
                 self.looks.spawn(look(SharedGate::clone(&self.gate), container));
-            }
-            if self.overflowed && self.waiting.is_empty() {
-                self.sweep().await?;
             }
             self.wait(&mut starts, &mut again).await?;
         }
@@ -132,12 +133,10 @@ impl<'e> Watch<'e> {
         Ok(())
     }
 
-    /// Everything that runs is to be looked at.
+    /// Everything that runs is to be looked at; of what waited already, what still runs.
     async fn sweep(&mut self) -> Result<(), EngineError> {
+        self.waiting = self.engine.containers().await?.into();
         self.overflowed = false;
-        for container in self.engine.containers().await? {
-            self.enqueue(container);
-        }
         Ok(())
     }
 
@@ -195,7 +194,7 @@ impl<'e> Watch<'e> {
                 );
             }
             (Sighting::Fine, _) if is_new => {
-                info!(container = id, name, image, "a container may run again");
+                info!(container = id, name, image, "a container may run now");
             }
             _ => debug!(container = id, name, image, ?sighting, "a container was looked at"),
         }

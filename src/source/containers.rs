@@ -3,7 +3,8 @@
 use hyper::{Method, StatusCode, Uri};
 use serde::Deserialize;
 
-use super::engine::{Engine, EngineError, read, refused};
+use super::engine::{Engine, read, refused};
+use super::engine_error::EngineError;
 use super::http::Answer;
 use super::unavailable::quote;
 use crate::image::ContainerId;

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::clock::now;
 use super::containers::Running;
-use super::engine::{Engine, EngineError};
+use super::engine::Engine;
+use super::engine_error::EngineError;
 use super::http::Failure;
 use super::url::query_value;
 
