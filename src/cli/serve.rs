@@ -137,7 +137,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> Exit
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify(sd_notify::NotifyState::Ready);
-    serve(gate, &listener, told).await;
+    serve(gate, listener, told).await;
     ExitCode::SUCCESS
 }
 

@@ -1,6 +1,7 @@
 //! Gathering: what does the engine hold, what does the trust data say, what would the
 //! registry serve?
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tracing::debug;
 
@@ -38,21 +39,20 @@ impl Gate {
         };
         let deadline = Deadline::after(NETWORK);
         let mut evidence = Evidence { held, ..Evidence::default() };
-        let mut notes = Vec::new();
-        let (trust, served) = tokio::join!(
-            async {
-                let mut trust = Vec::new();
-                for repository in policy::repositories(&self.policy, &subject, &evidence.held) {
-                    let (data, note) =
-                        self.repositories().trust_data(&repository, now, deadline).await;
-                    notes.extend(note);
-                    trust.push((repository, data));
-                }
-                trust
-            },
+        let asked = policy::repositories(&self.policy, &subject, &evidence.held);
+        let (answers, served) = tokio::join!(
+            // All at once: one slow server must not use up the time of another.
+            join_all(asked.into_iter().map(|repository| async {
+                let (data, note) = self.repositories().trust_data(&repository, now, deadline).await;
+                (repository, data, note)
+            })),
             self.served(&subject, deadline),
         );
-        evidence.trust = trust;
+        let mut notes = Vec::new();
+        for (repository, data, note) in answers {
+            notes.extend(note);
+            evidence.trust.push((repository, data));
+        }
         evidence.served = served;
         Ok(Gathered { subject, evidence, told, notes })
     }
@@ -143,6 +143,7 @@ impl Gate {
 fn describe(image: &LocalImage, called: &str) -> HeldImage {
     let mut digests: Vec<Digest> = vec![image.id.0];
     let known = image.repo_digests.iter().map(|(_, digest)| *digest);
+    let known = known.filter(|_| image.has_true_digests);
     for digest in image.descriptor.into_iter().chain(known) {
         if !digests.contains(&digest) {
             digests.push(digest);

@@ -12,6 +12,7 @@ mod crossing;
 mod gather;
 mod refresh;
 mod repositories;
+mod seen;
 mod sighting;
 mod watch;
 
@@ -21,12 +22,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::crossing::{Crossing, Way};
+use self::gather::Gathered;
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
 use crate::request::{self, Call, Intent};
 use crate::source::{self, Engine, StoreError};
 
-use crossing::{Crossing, Way};
 pub use repositories::Repositories;
 pub use watch::watch;
 
@@ -36,7 +38,7 @@ pub const NETWORK: Duration = Duration::from_secs(5);
 
 /// Everything a decision needs.
 pub struct Gate {
-    policy: Policy,
+    policy: Arc<Policy>,
     engine: Option<Engine>,
     repositories: Repositories,
     crossing: Crossing,
@@ -98,7 +100,7 @@ impl Gate {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy, engine, repositories, crossing: Crossing::default() })
+        Ok(Self { policy: Arc::new(policy), engine, repositories, crossing: Crossing::default() })
     }
 
     /// The policy it judges by.
@@ -152,8 +154,16 @@ impl Gate {
             Ok(gathered) => gathered,
             Err(decision) => return *decision,
         };
-        let verdict = policy::judge(&self.policy, &gathered.subject, &gathered.evidence, now);
-        Decision { verdict, subject: gathered.told, notes: gathered.notes }
+        let Gathered { subject, evidence, told, notes } = gathered;
+        // Away from the threads that serve connections: hostile trust data can name more
+        // signers than are judged in a moment.
+        let policy = Arc::clone(&self.policy);
+        let judge = move || policy::judge(&policy, &subject, &evidence, now);
+        let verdict = match tokio::task::spawn_blocking(judge).await {
+            Ok(verdict) => verdict,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        Decision { verdict, subject: told, notes }
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use super::repositories::{Kept, Registered};
+use super::seen;
 use crate::image::Repository;
 use crate::policy::Gap;
 use crate::source::{Deadline, Store, StoreError, Unavailable};
@@ -17,6 +19,10 @@ pub(super) struct Refresh<'r> {
     pub repository: &'r Repository,
     pub registered: &'r Registered,
     pub store: &'r Store,
+    /// What this process remembers, beside what is on disk.
+    pub memory: Option<Arc<History>>,
+    /// Held while a file is verified.
+    pub heavy: &'r Semaphore,
     /// Whether to ask the server first.
     pub use_network: bool,
     /// Whether to ask it after all where nothing on the node serves.
@@ -69,9 +75,19 @@ impl Refresh<'_> {
             None => self.attempt(Origin::Disk, None).await,
         };
         match (on_node, refused) {
-            (Ok(kept), refused) => {
-                let note = refused.map(|failure| self.tell(failure));
-                Refreshed { outcome: Ok(kept), note }
+            (Ok(kept), Some(failure)) => {
+                Refreshed { outcome: Ok(kept), note: Some(self.tell(failure)) }
+            }
+            (Ok(kept), None) => {
+                let host = self.registered.remote.trust_server().host();
+                let unasked = || {
+                    format!(
+                        "{}: trust server {host} was away a moment ago and not asked again; \
+                         decided by what was verified before",
+                        self.repository
+                    )
+                };
+                Refreshed { outcome: Ok(kept), note: self.may_ask_anyway.then(unasked) }
             }
             (Err(Failure::Disk(error)), _) => {
                 error!(repository = %self.repository, %error, "the stored trust data cannot be used");
@@ -107,7 +123,10 @@ impl Refresh<'_> {
             None => None,
             Some(kept) => {
                 let wanted = FileName::Current(Role::Timestamp).to_string();
-                let bytes = self.fetch(&wanted, TIMESTAMP_MAX).await.map_err(Failure::Away)?;
+                let bytes = match self.fetch(&wanted, TIMESTAMP_MAX).await {
+                    Err(error) if error.is_not_found() => return Err(Failure::Nothing),
+                    other => other.map_err(Failure::Away)?,
+                };
                 if *bytes == *kept.timestamp {
                     return Ok(kept.clone());
                 }
@@ -123,11 +142,10 @@ impl Refresh<'_> {
         origin: Origin,
         mut timestamp: Option<Vec<u8>>,
     ) -> Result<Kept, Failure> {
-        let history = History {
-            root: self.read("root.json")?,
-            versions: self.store.versions(self.repository).map_err(Failure::Disk)?,
-        };
+        let history =
+            seen::load(self.store, self.repository, self.memory.as_ref()).map_err(Failure::Disk)?;
         let known = history.root.is_some();
+        let mut root = history.root.clone();
         let mut update = Update::new(self.repository, &self.registered.root, &history, self.now)
             .map_err(|fault| self.damaged(&fault))?;
         let mut fetched: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -144,29 +162,57 @@ impl Refresh<'_> {
                 },
             };
             let Some(bytes) = bytes else {
-                // A repository without root is one without trust data.
-                if !known && wanted.file == FileName::Current(Role::Root) {
+                // A repository without root is one without trust data. One that was known
+                // and whose server has no timestamp for it any more was deleted there.
+                let deleted = known && is_timestamp && origin == Origin::Server;
+                if deleted || !known && wanted.file == FileName::Current(Role::Root) {
                     return Err(Failure::Nothing);
                 }
                 update.absent().map_err(Failure::Bad)?;
                 continue;
             };
-            update.offer(&bytes, self.now).map_err(Failure::Bad)?;
-            if is_timestamp {
-                current_timestamp.clone_from(&bytes);
+            let (went_on, bytes) = self.offer(update, bytes).await?;
+            update = went_on;
+            match &wanted.file {
+                // Passed on the way; what comes of them is what is kept.
+                FileName::RootVersion(_) | FileName::ListVersion(_) => continue,
+                FileName::Current(Role::Root) | FileName::Hashed(Role::Root, _) => {
+                    root = Some(bytes.clone());
+                }
+                FileName::Current(Role::Timestamp) => current_timestamp.clone_from(&bytes),
+                _ => {}
             }
-            if !matches!(wanted.file, FileName::RootVersion(_)) {
-                fetched.insert(plain, bytes);
-            }
+            fetched.insert(plain, bytes);
         }
-        let Some((data, versions)) = update.finish() else { return Err(Failure::Nothing) };
+        let Some((data, history)) = update.finish() else { return Err(Failure::Nothing) };
+        let history = Arc::new(History { root, ..history });
         for (role, fault) in data.left_out() {
             warn!(repository = %self.repository, %role, %fault, "a delegation was left out");
         }
         if origin == Origin::Server {
-            self.save(fetched, versions).await;
+            self.save(fetched, Arc::clone(&history)).await;
         }
-        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into() })
+        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into(), history })
+    }
+
+    /// Has a file verified away from the threads that serve connections, and not more than
+    /// a few at a time: a large one takes a second, and ten times its size in memory.
+    async fn offer(
+        &self,
+        mut update: Update,
+        bytes: Vec<u8>,
+    ) -> Result<(Update, Vec<u8>), Failure> {
+        let now = self.now;
+        let _permit = self.heavy.acquire().await;
+        let work = move || {
+            let outcome = update.offer(&bytes, now);
+            outcome.map(|()| (update, bytes))
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(outcome) => outcome.map_err(Failure::Bad),
+            // A panic goes on where a panic is waited for: at the edge of the call.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     /// A file on disk that is exactly the one wanted.
@@ -189,17 +235,20 @@ impl Refresh<'_> {
     async fn fetch(&self, file: &str, max: u64) -> Result<Vec<u8>, Unavailable> {
         let server = self.registered.remote.trust_server();
         let answer = server.fetch(self.repository, file, max, self.deadline).await;
-        let failure = answer.as_ref().err().filter(|error| !error.is_not_found());
-        self.registered.heard(failure);
+        // A large file of one repository may take too long without the server being slow.
+        let is_small = !file.contains('/') && file.split('.').count() == 2;
+        if answer.is_ok() || is_small {
+            self.registered.heard(answer.as_ref().err());
+        }
         answer
     }
 
     /// Keeps what was verified. That the disk is full changes no verdict, but the next
     /// start would begin without it, so it is said loudly.
-    async fn save(&self, files: BTreeMap<String, Vec<u8>>, versions: BTreeMap<String, u64>) {
+    async fn save(&self, files: BTreeMap<String, Vec<u8>>, history: Arc<History>) {
         let (store, repository) = (self.store.clone(), self.repository.clone());
         let written =
-            tokio::task::spawn_blocking(move || write(&store, &repository, &files, &versions));
+            tokio::task::spawn_blocking(move || seen::save(&store, &repository, &files, &history));
         match written.await {
             Ok(Ok(())) => info!(repository = %self.repository, "trust data refreshed"),
             Ok(Err(error)) => {
@@ -271,27 +320,6 @@ fn remedy(error: &Unavailable) -> &'static str {
         }
         _ => "see that its [[registries]] entry names a Notary v1 server (trust_server)",
     }
-}
-
-/// Writes what changed. The root first: files that the root on disk did not vouch for
-/// must not outlive a crash. The versions last: they may lag behind the files, never
-/// lead them.
-fn write(
-    store: &Store,
-    repository: &Repository,
-    files: &BTreeMap<String, Vec<u8>>,
-    versions: &BTreeMap<String, u64>,
-) -> Result<(), StoreError> {
-    let (root, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == "root.json");
-    for (name, bytes) in root.iter().chain(&others) {
-        if store.read(repository, name)?.as_ref() != Some(*bytes) {
-            store.write(repository, name, bytes)?;
-        }
-    }
-    if store.versions(repository)? != *versions {
-        store.write_versions(repository, versions)?;
-    }
-    Ok(())
 }
 
 /// Most bytes of a timestamp, asked for ahead of the update.

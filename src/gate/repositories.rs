@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lru::LruCache;
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::SetupError;
@@ -20,10 +21,12 @@ use super::refresh::{Refresh, Refreshed};
 use crate::image::{Digest, Repository, Tag};
 use crate::policy::{self, Gap, Policy};
 use crate::source::{Credentials, Deadline, RegistrySettings, Remote, Store, Unavailable};
-use crate::trust::notary::{RootPolicy, TrustData};
+use crate::trust::notary::{History, RootPolicy, TrustData};
 
 /// Repositories whose verified trust data is kept in memory.
 const KEPT: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Files verified at the same time.
+const VERIFIED_AT_ONCE: usize = 2;
 /// How long a server that did not answer is left alone, as long as cached data serves.
 const LEFT_ALONE: Duration = Duration::from_secs(10);
 /// Where engines keep the CAs of registries.
@@ -35,6 +38,7 @@ pub struct Repositories {
     offline: bool,
     registries: HashMap<String, Arc<Registered>>,
     entries: Mutex<LruCache<Repository, Arc<Entry>>>,
+    heavy: Semaphore,
 }
 
 /// A registered registry.
@@ -63,6 +67,8 @@ struct State {
 pub(super) struct Kept {
     pub data: Arc<TrustData>,
     pub timestamp: Arc<[u8]>,
+    /// What was seen of the repository up to then.
+    pub history: Arc<History>,
 }
 
 /// Trust data or why there is none, and what is worth saying beside it.
@@ -85,6 +91,7 @@ impl Repositories {
             offline,
             registries,
             entries: Mutex::new(LruCache::new(KEPT)),
+            heavy: Semaphore::new(VERIFIED_AT_ONCE),
         })
     }
 
@@ -115,6 +122,8 @@ impl Repositories {
             repository,
             registered,
             store: &self.store,
+            memory: state.kept.as_ref().map(|kept| Arc::clone(&kept.history)),
+            heavy: &self.heavy,
             use_network: !self.offline && !registered.is_left_alone(),
             may_ask_anyway: !self.offline,
             now,
@@ -154,8 +163,11 @@ impl Registered {
         away.is_some_and(|since| since.elapsed() < LEFT_ALONE)
     }
 
-    /// Takes note of whether its trust server answers.
+    /// Takes note of whether its trust server answers at all. That it has nothing, or
+    /// nothing for us, of one repository says nothing about the others: or a name that
+    /// anyone can ask for would keep it from being asked about theirs.
     pub fn heard(&self, failure: Option<&Unavailable>) {
+        let failure = failure.filter(|error| error.is_of_the_server());
         let mut away = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
         match (failure, *away) {
             (Some(error), None) => warn!(%error, kind = error.kind(), "trust server away"),

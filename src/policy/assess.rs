@@ -1,5 +1,9 @@
 //! One repository's trust data against the policy.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::evidence::HeldImage;
@@ -8,7 +12,9 @@ use super::reason::{Place, Reason, Shortfall};
 use super::rules::Policy;
 use super::verdict::{Doubt, Grant, Signer};
 use crate::image::{Digest, Reference, Tag};
+use crate::trust::certificate::Certificate;
 use crate::trust::notary::{Claim, Objection, TrustData};
+use crate::trust::{KeyId, SigningKey};
 
 /// Most tags of one digest that are tried. A digest honestly has a handful.
 const MAX_TAGS: usize = 64;
@@ -20,7 +26,13 @@ pub(super) struct Assessment<'a> {
     pub policy: &'a Policy,
     pub data: &'a TrustData,
     pub now: Timestamp,
+    /// Whose key is whose, so far: checking who issued a certificate takes a while.
+    pub holders: RefCell<HashMap<HeldKey, Holder>>,
 }
+
+/// A key with the certificates that came with it, by their places in memory: the trust
+/// data is there as long as the assessment is.
+type HeldKey = (KeyId, Vec<*const Certificate>);
 
 impl Assessment<'_> {
     /// Whether what is released under the reference's tag may run.
@@ -120,13 +132,19 @@ impl Assessment<'_> {
         claims.into_iter().map(|claim| self.signer(&claim, released)).collect()
     }
 
+    fn holder(&self, key: &SigningKey) -> Holder {
+        let held = (key.id, key.certificates.iter().map(Arc::as_ptr).collect());
+        let mut holders = self.holders.borrow_mut();
+        holders.entry(held).or_insert_with(|| self.policy.holder(key, self.now)).clone()
+    }
+
     fn signer(&self, claim: &Claim, released: Option<Digest>) -> Signer {
         let proof = &claim.proof;
         let objection = match claim.objection {
             Some(Objection::Nested) if self.policy.count_nested => None,
             other => other,
         };
-        let (user, barred) = match self.policy.holder(proof.key(), self.now) {
+        let (user, barred) = match self.holder(proof.key()) {
             Holder::User(user) => (Some(user), None),
             Holder::Barred(user, bar) => (Some(user), Some(Doubt::Key(bar))),
             Holder::Unknown => (None, Some(Doubt::UnknownKey)),

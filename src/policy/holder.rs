@@ -28,6 +28,10 @@ pub enum Bar {
     Revoked,
 }
 
+/// Most certificates of one key that are held against the CAs of users. A key honestly has
+/// one, and another while it is renewed.
+const MAX_CERTIFICATES: usize = 4;
+
 impl Policy {
     /// Who holds `key`: the user who lists it, else, where a CA of users is set, the name
     /// in a certificate of that CA that the delegation gives for the key.
@@ -49,7 +53,7 @@ impl Policy {
     /// By the certificates that CAs of users issued for the key: what one in date says,
     /// else the first. Certificates and CAs are renewed, with the same keys.
     fn certified(&self, key: &SigningKey, now: Timestamp) -> Option<(String, Option<Bar>)> {
-        let mut known = key.certificates.iter().flat_map(|certificate| {
+        let mut known = key.certificates.iter().take(MAX_CERTIFICATES).flat_map(|certificate| {
             let issuers = self.users_ca.iter().filter(|ca| certificate.is_issued_by(ca));
             issuers.filter_map(move |ca| named(certificate, ca, now))
         });

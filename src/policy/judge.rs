@@ -1,5 +1,6 @@
 //! Is what is demanded met?
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -124,7 +125,12 @@ impl Case<'_> {
         let reference = reference.to_owned();
         match data {
             Ok(data) => match data.check_current(self.now) {
-                Ok(()) => Ok(Assessment { policy: self.policy, data, now: self.now }),
+                Ok(()) => Ok(Assessment {
+                    policy: self.policy,
+                    data,
+                    now: self.now,
+                    holders: RefCell::default(),
+                }),
                 Err(fault) => Err(Reason::TrustData { repository: repository.clone(), fault }),
             },
             Err(Gap::NoTrustData) => Err(Reason::NoTrustData { reference }),

@@ -51,8 +51,12 @@ const TABLE: &[Endpoint] = &[
     on("*",       "/session", Guarded(Build)),
     on("*",       "/grpc", Guarded(Build)),
 
-    // Reading. The engine answers what it does not know with 404, and OPTIONS with
-    // nothing. Reads are open to all, GET /swarm and its join tokens among them.
+    // Tokens: whoever has a manager's can join a swarm with an engine that nobody guards,
+    // and run anything on this one.
+    on("GET",     "/swarm", Guarded(SwarmAdmin)),
+    on("GET",     "/swarm/unlockkey", Guarded(SwarmAdmin)),
+
+    // Reading. The engine answers what it does not know with 404, and OPTIONS with nothing.
     on("GET",     "/{path:.*}", Pass),
     on("HEAD",    "/{path:.*}", Pass),
     on("OPTIONS", "/{path:.*}", Pass),
@@ -153,9 +157,10 @@ pub(super) fn find(
         .filter(|endpoint| endpoint.method == method || endpoint.method == "*")
         .find_map(|endpoint| Some((endpoint, fit_pattern(endpoint.pattern, &target.segments)?)));
     match matched {
-        None => {
-            Err(Refusal::UnknownRoute { method: excerpt(method), route: excerpt(&target.path()) })
-        }
+        None => Err(Refusal::UnknownRoute {
+            method: excerpt(&method.escape_debug().to_string()),
+            route: excerpt(&target.path()),
+        }),
         // The engine decodes before it routes; no client encodes the words of a route.
         Some((_, fit)) if fit.escaped => {
             Err(Refusal::Target { fault: "has a percent escape where the API has a fixed word" })
@@ -286,6 +291,7 @@ mod tests {
             ("POST", "/nonexistent"),
             ("POST", "/"),
             ("post", "/containers/create"),
+            ("P\u{1b}[2JOST", "/containers/create"),
             ("POST", "/Containers/create"),
             ("POST", "/containers/create/"),
             ("POST", "/containers/create/x"),

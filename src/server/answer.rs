@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::task::JoinError;
 use tracing::{Instrument, debug, error, info, info_span};
 
 use crate::gate::{Decision, Gate};
@@ -38,11 +39,15 @@ pub(super) async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Respo
 /// On a task of its own, so that a panic ends there and becomes a denial.
 async fn decided(decision: impl Future<Output = Answer> + Send + 'static) -> Response<Full<Bytes>> {
     let task = tokio::spawn(decision.instrument(info_span!("call")));
-    let answer = task.await.unwrap_or_else(|error| {
+    respond(StatusCode::OK, or_denial(task.await).to_json())
+}
+
+/// What a task answered; where it panicked, a denial.
+fn or_denial(outcome: Result<Answer, JoinError>) -> Answer {
+    outcome.unwrap_or_else(|error| {
         error!(%error, "a decision failed; the call was refused");
         Answer::Deny(Reason::Internal.to_string())
-    });
-    respond(StatusCode::OK, answer.to_json())
+    })
 }
 
 async fn authorize(gate: Arc<Gate>, body: Incoming) -> Answer {
@@ -132,9 +137,11 @@ fn record(call: &Call, decision: &Decision, began: Instant) {
     }
 }
 
-/// Enough of a request target to know the call by.
+/// The path, to know the call by. A query may hold secrets (build arguments, say); what it
+/// says of an image is told as the subject.
 fn shown(uri: &str) -> &str {
-    uri.char_indices().nth(300).and_then(|(end, _)| uri.get(..end)).unwrap_or(uri)
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    path.char_indices().nth(300).and_then(|(end, _)| path.get(..end)).unwrap_or(path)
 }
 
 fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -143,4 +150,17 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
     let json = hyper::header::HeaderValue::from_static("application/vnd.docker.plugins.v1.2+json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_denial() {
+        assert_eq!(or_denial(tokio::spawn(async { Answer::Allow }).await), Answer::Allow);
+        let panicked = tokio::spawn(async { panic!("as if by a bug") });
+        let Answer::Deny(text) = or_denial(panicked.await) else { panic!("allowed") };
+        assert!(text.starts_with("countersign failed while it decided"), "{text}");
+    }
 }

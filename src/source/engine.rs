@@ -51,10 +51,11 @@ pub struct LocalImage {
     pub id: ImageId,
     /// The digest of its manifest or index, where the engine says (API 1.48 and later).
     pub descriptor: Option<Digest>,
-    /// Names and digests it was pulled or pushed under. The digests are the engine's
-    /// own and true; the names are whatever a caller once used, and prove nothing.
-    /// Entries of any other form are left out.
+    /// Names and digests it was pulled or pushed under. The names are whatever a caller
+    /// once used, and prove nothing. Entries of any other form are left out.
     pub repo_digests: Vec<(String, Digest)>,
+    /// Whether those digests are the engine's own and true, as those of graph drivers are.
+    pub has_true_digests: bool,
 }
 
 /// A container the engine holds.
@@ -101,6 +102,7 @@ impl Engine {
                 EngineError::BadAnswer(format!("the image ID {}: {error}", quote(text)))
             })
         };
+        let has_true_digests = image.has_graph_driver();
         let repo_digests = image.repo_digests.unwrap_or_default();
         Ok(Some(LocalImage {
             id: ImageId(digest(&image.id)?),
@@ -112,6 +114,7 @@ impl Engine {
                     Some((name.to_owned(), digest.parse().ok()?))
                 })
                 .collect(),
+            has_true_digests,
         }))
     }
 
@@ -240,6 +243,29 @@ struct ImageAnswer {
     id: String,
     descriptor: Option<DescriptorAnswer>,
     repo_digests: Option<Vec<String>>,
+    graph_driver: Option<GraphDriverAnswer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GraphDriverAnswer {
+    name: String,
+}
+
+impl ImageAnswer {
+    /// Whether the engine keeps images with a graph driver, and so makes the digests in
+    /// `RepoDigests` itself, from what it pulled or pushed.
+    ///
+    /// The containerd store takes them from the *names* of images instead: one loaded as
+    /// `good@sha256:<signed>` shows that digest whatever it contains (Docker Engine 28.5).
+    /// There the ID is the manifest's digest and all there is to go by. These are the names
+    /// of graph drivers alone (`daemon/graphdriver`); names that containerd snapshotters
+    /// have too are not among them.
+    fn has_graph_driver(&self) -> bool {
+        const DRIVERS: [&str; 5] = ["aufs", "devicemapper", "overlay", "overlay2", "vfs"];
+        self.descriptor.is_none()
+            && self.graph_driver.as_ref().is_some_and(|driver| DRIVERS.contains(&&*driver.name))
+    }
 }
 
 #[derive(Deserialize)]
@@ -293,30 +319,31 @@ mod tests {
             if asked.line().contains("graph") {
                 ok(&format!(
                     r#"{{"Id":"{A}","RepoTags":["h.io/x:1"],"RepoDigests":["h.io/x@{B}",
-                        "h.io/y@sha512:00","nonsense"],"Os":"linux","Config":null}}"#
+                        "h.io/y@sha512:00","nonsense"],"Os":"linux","Config":null,
+                        "GraphDriver":{{"Name":"overlay2","Data":{{}}}}}}"#
                 ))
             } else if asked.line().contains("containerd") {
                 ok(&format!(
-                    r#"{{"Id":"{A}","RepoDigests":["h.io:5000/x@{A}"],
-                        "Descriptor":{{"mediaType":"m","digest":"{A}","size":1}}}}"#
+                    r#"{{"Id":"{A}","RepoDigests":["h.io:5000/x@{A}","h.io/x@{B}"],
+                        "GraphDriver":{{"Name":"overlayfs","Data":null}},"Descriptor":{{"mediaType":"m","digest":"{A}","size":1}}}}"#
                 ))
             } else {
                 ok(&format!(r#"{{"Id":"{A}","RepoDigests":null,"Descriptor":null}}"#))
             }
         });
         let (a, b): (Digest, Digest) = (A.parse().unwrap(), B.parse().unwrap());
-        let expected = |descriptor, repo_digests| {
-            Some(LocalImage { id: ImageId(a), descriptor, repo_digests })
+        let expected = |descriptor, repo_digests, has_true_digests| {
+            Some(LocalImage { id: ImageId(a), descriptor, repo_digests, has_true_digests })
         };
         assert_eq!(
             engine.image("graph").await.unwrap(),
-            expected(None, vec![("h.io/x".to_owned(), b)])
+            expected(None, vec![("h.io/x".to_owned(), b)], true)
         );
         assert_eq!(
             engine.image("containerd").await.unwrap(),
-            expected(Some(a), vec![("h.io:5000/x".to_owned(), a)])
+            expected(Some(a), vec![("h.io:5000/x".to_owned(), a), ("h.io/x".to_owned(), b)], false)
         );
-        assert_eq!(engine.image(A).await.unwrap(), expected(None, vec![]));
+        assert_eq!(engine.image(A).await.unwrap(), expected(None, vec![], false));
         assert_eq!(seen.connections(), 1);
         assert_eq!(seen.requests()[0].header("host"), Some("docker"));
     }

@@ -18,7 +18,7 @@ use super::unavailable::{Place, Unavailable, quote};
 
 /// Longest wait for a TCP connection. Shorter than any deadline, so that a host that is
 /// down is told from one that is slow.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(3);
 
 /// The HTTPS client of one registered registry: its own roots of trust, its own
 /// connections.

@@ -7,10 +7,12 @@
 //! Every file is written aside, synced and renamed into place, so that a reader sees the
 //! old one or the new one, whole.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::image::Repository;
 
@@ -79,31 +81,36 @@ impl Store {
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(at)
     }
 
-    /// The highest version seen of each role. A file that cannot be read is an error: to
-    /// take it for empty would open the way back to what was revoked.
-    pub fn versions(&self, repository: &Repository) -> Result<BTreeMap<String, u64>, StoreError> {
-        let Some(bytes) = self.read(repository, VERSIONS)? else { return Ok(BTreeMap::new()) };
-        serde_json::from_slice(&bytes).map_err(|error| StoreError {
-            path: self.folder(repository).join(VERSIONS),
-            error: error.into(),
-        })
-    }
-
-    /// Writes the highest version seen of each role.
-    pub fn write_versions(
+    /// A JSON file of a repository, or an empty value where there is none. One that cannot
+    /// be read is an error: to take it for empty would forget what was seen.
+    pub fn read_json<T: DeserializeOwned + Default>(
         &self,
         repository: &Repository,
-        versions: &BTreeMap<String, u64>,
+        name: &str,
+    ) -> Result<T, StoreError> {
+        let Some(bytes) = self.read(repository, name)? else { return Ok(T::default()) };
+        serde_json::from_slice(&bytes).map_err(|error| self.fault(repository, name, error.into()))
+    }
+
+    /// Writes a JSON file of a repository, unless that is what it holds.
+    pub fn write_json<T: Serialize>(
+        &self,
+        repository: &Repository,
+        name: &str,
+        value: &T,
     ) -> Result<(), StoreError> {
-        let text = serde_json::to_vec_pretty(versions).map_err(|error| StoreError {
-            path: self.folder(repository).join(VERSIONS),
-            error: error.into(),
-        })?;
-        self.write(repository, VERSIONS, &text)
+        let text = serde_json::to_vec_pretty(value)
+            .map_err(|error| self.fault(repository, name, error.into()))?;
+        if self.read(repository, name)?.as_ref() == Some(&text) {
+            return Ok(());
+        }
+        self.write(repository, name, &text)
+    }
+
+    fn fault(&self, repository: &Repository, name: &str, error: io::Error) -> StoreError {
+        StoreError { path: self.folder(repository).join(name), error }
     }
 }
-
-const VERSIONS: &str = "versions.json";
 
 fn create_dir(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt;
@@ -136,14 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn damaged_versions_are_not_none() {
+    fn damaged_json_is_not_empty() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let repository: Repository = "h.io/a".parse().unwrap();
-        assert!(store.versions(&repository).unwrap().is_empty());
-        store.write_versions(&repository, &BTreeMap::from([("root".to_owned(), 3)])).unwrap();
-        assert_eq!(store.versions(&repository).unwrap()["root"], 3);
-        store.write(&repository, VERSIONS, b"{\"root\":").unwrap();
-        assert!(store.versions(&repository).is_err());
+        let read = || store.read_json::<Vec<u64>>(&repository, "x.json");
+        assert!(read().unwrap().is_empty());
+        store.write_json(&repository, "x.json", &[3]).unwrap();
+        assert_eq!(read().unwrap(), [3]);
+        store.write(&repository, "x.json", b"[3").unwrap();
+        assert!(read().is_err());
     }
 }

@@ -203,6 +203,22 @@ impl Unavailable {
         }
     }
 
+    /// Whether it concerns the server as a whole, not the one thing asked for: no
+    /// connection to it could be made, or it did not answer in time.
+    pub fn is_of_the_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::ConnectionRefused { .. }
+                | Self::UnknownHost { .. }
+                | Self::Unreachable { .. }
+                | Self::UnknownIssuer { .. }
+                | Self::CertificateExpired { .. }
+                | Self::CertificateName { .. }
+                | Self::Tls { .. }
+        )
+    }
+
     /// Whether the server answered that there is nothing, which is no failure of its own.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })

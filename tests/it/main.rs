@@ -12,10 +12,15 @@
 
 mod aftermath;
 mod builder;
+mod check;
+mod house_rules;
 mod judgements;
 mod mutations;
+mod node;
 mod notary;
 mod notary_faults;
 mod repositories;
 mod scene;
+mod socket;
+mod static_server;
 mod watch;

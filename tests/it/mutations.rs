@@ -158,7 +158,7 @@ fn no_changed_byte_under_new_hashes_says_anything_new() {
 /// Bytes for any file: another file, pieces of two, a changed one, noise, nothing.
 fn odd(server: &Server, wanted: &FileName, random: &mut Random) -> Option<Vec<u8>> {
     let all: Vec<_> = server.0.values().collect();
-    let mut bytes = match random.below(12) {
+    let mut bytes = match random.below(24) {
         0 => return None,
         1 => (*random.pick(&all)).clone(),
         2 => {

@@ -52,7 +52,12 @@ impl Recorded {
             FileName::Hashed(role, _) => FileName::Current(role.clone()),
             other => other.clone(),
         };
-        fs::read(self.dir.join("tuf").join(plain.to_string())).ok()
+        self.named(&plain.to_string())
+    }
+
+    /// A file by its plain name.
+    pub fn named(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.dir.join("tuf").join(name)).ok()
     }
 
     /// All files that an update of a node that knows nothing asks for, by plain name.
@@ -118,8 +123,8 @@ pub fn drive(
             None => update.absent()?,
         }
     }
-    let (data, versions) = update.finish().expect("a complete update");
-    Ok((data, History { root, versions }))
+    let (data, seen) = update.finish().expect("a complete update");
+    Ok((data, History { root, ..seen }))
 }
 
 pub type Outcome = Result<(TrustData, History), Fault>;

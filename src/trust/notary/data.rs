@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::fault::Fault;
 use super::metadata::Header;
 use super::role::{DelegationName, Role};
-use crate::image::{Digest, Repository};
+use crate::image::{Digest, Repository, Tag};
 use crate::trust::{Proof, Scheme, SigningKey};
 
 /// The verified trust data of one repository. Only a finished
@@ -39,6 +39,8 @@ pub(super) struct LoadedRole {
     pub signers: Vec<SigningKey>,
     /// SHA-256 of the bytes they signed.
     pub payload: [u8; 32],
+    /// Whether they are an earlier `targets/releases`.
+    pub replayed: bool,
     pub targets: BTreeMap<String, Digest>,
 }
 
@@ -73,8 +75,8 @@ pub enum Objection {
     Owner,
     /// In `targets/releases`, which everyone re-signs as a whole.
     Releases,
-    /// The same signed bytes stand in `targets/releases` or `targets`: the file was
-    /// most likely signed for that role.
+    /// The same signed bytes stand in `targets/releases` or `targets`, or stood there once:
+    /// the file was signed for that role.
     SharedFile,
 }
 
@@ -99,7 +101,8 @@ impl TrustData {
         &self.root_keys
     }
 
-    /// Delegations that were declared and published but could not be relied on, and why.
+    /// Delegations that were declared and published but could not be relied on, or are
+    /// missing though they were seen before, and why.
     pub fn left_out(&self) -> impl Iterator<Item = (&DelegationName, &Fault)> {
         self.left_out.iter().map(|(name, fault)| (name, fault))
     }
@@ -122,7 +125,8 @@ impl TrustData {
     }
 
     /// The digest that is published for `tag`: what `targets/releases` says, else
-    /// `targets`, as the docker CLI reads it. A tag in other roles alone is not released.
+    /// `targets`, as the docker CLI reads it. A tag in other roles alone is not released,
+    /// and nothing is while `targets/releases` cannot be relied on.
     pub fn released(&self, tag: &str, now: Timestamp) -> Option<Digest> {
         self.released_roles(now).find_map(|loaded| loaded.digest_of(tag))
     }
@@ -134,6 +138,8 @@ impl TrustData {
             .flat_map(|loaded| loaded.targets.iter())
             .filter(|(_, target)| **target == digest)
             .map(|(tag, _)| tag.as_str())
+            // Any text can be signed as a tag; by most of them nothing can ever be pulled.
+            .filter(|tag| tag.parse::<Tag>().is_ok())
             .filter(|tag| self.released(tag, now) == Some(digest))
             .collect();
         tags.sort_unstable();
@@ -192,7 +198,7 @@ impl TrustData {
             };
             of_all && other.payload == loaded.payload
         });
-        if shared {
+        if shared || loaded.replayed {
             Some(Objection::SharedFile)
         } else if name.is_top_level() {
             None
@@ -202,12 +208,17 @@ impl TrustData {
     }
 
     /// `targets/releases` and `targets`, in the order in which they are asked.
+    ///
+    /// None of them where `targets/releases` is there and cannot be relied on: whoever
+    /// takes its signature away, as the server's keys alone can, would otherwise bring
+    /// back what `targets` released before.
     fn released_roles(&self, now: Timestamp) -> impl Iterator<Item = &LoadedRole> {
-        let releases = self
-            .roles
-            .iter()
-            .find(|loaded| matches!(&loaded.role, Role::Delegation(name) if name.is_releases()));
-        releases.into_iter().chain(self.roles.first()).filter(move |one| self.is_current(one, now))
+        let is_releases = |loaded: &&LoadedRole| matches!(&loaded.role, Role::Delegation(name) if name.is_releases());
+        let releases = self.roles.iter().find(is_releases);
+        let reliable = releases.is_none_or(|loaded| self.is_current(loaded, now))
+            && !self.left_out.iter().any(|(name, _)| name.is_releases());
+        let targets = self.roles.first().filter(|loaded| self.is_current(loaded, now));
+        releases.into_iter().chain(targets).filter(move |_| reliable)
     }
 
     /// Whether a role and all above it are in date.

@@ -4,23 +4,26 @@
 //! comes of it and answers who signed a tag. Rules and format: Notary 0.7.
 //!
 //! - `canonical`, `key`, `metadata`: the format.
-//! - `signed`, `root`, `update`: the verification.
+//! - `signed`, `root`, `tree`, `update`: the verification.
 //! - `data`: the answers.
 //! - `limits`: the budgets; `fault`: what can be wrong.
 
 mod canonical;
 mod data;
 mod fault;
+mod history;
 mod key;
 mod limits;
 mod metadata;
 mod role;
 mod root;
 mod signed;
+mod tree;
 mod update;
 
 pub use data::{Claim, Objection, TrustData};
 pub use fault::Fault;
+pub use history::{Examined, History};
 pub use role::{DelegationName, FileName, Role};
 pub use root::RootPolicy;
-pub use update::{History, Update, Wanted};
+pub use update::{Update, Wanted};

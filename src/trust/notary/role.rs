@@ -77,6 +77,11 @@ impl DelegationName {
         &self.0
     }
 
+    /// `targets/releases`.
+    pub fn releases() -> Self {
+        Self("targets/releases".to_owned())
+    }
+
     /// Whether it is `targets/releases`: Docker's list of what is published, which every
     /// signer signs as a whole.
     pub fn is_releases(&self) -> bool {
@@ -109,14 +114,17 @@ pub enum FileName {
     Hashed(Role, Digest),
     /// Version N of root: `3.root.json`.
     RootVersion(u64),
+    /// Version N of `targets/releases`: `3.targets/releases.json`.
+    ListVersion(u64),
 }
 
 impl FileName {
     /// The role whose file it is.
-    pub fn role(&self) -> &Role {
+    pub fn role(&self) -> Role {
         match self {
-            Self::Current(role) | Self::Hashed(role, _) => role,
-            Self::RootVersion(_) => &Role::Root,
+            Self::Current(role) | Self::Hashed(role, _) => role.clone(),
+            Self::RootVersion(_) => Role::Root,
+            Self::ListVersion(_) => Role::Delegation(DelegationName::releases()),
         }
     }
 }
@@ -127,6 +135,7 @@ impl fmt::Display for FileName {
             Self::Current(role) => write!(f, "{role}.json"),
             Self::Hashed(role, digest) => write!(f, "{role}.{}.json", digest.hex()),
             Self::RootVersion(version) => write!(f, "{version}.root.json"),
+            Self::ListVersion(version) => write!(f, "{version}.targets/releases.json"),
         }
     }
 }

@@ -51,7 +51,10 @@ pub fn signers<'k>(
             return Err(Fault::KeyId { role: file.role.clone(), listed: key.listed_id });
         }
         let (Some(public), Some(method)) = (&key.public, signature.method) else { continue };
-        if signers.contains_key(&key.signing.id) {
+        // By the key itself, too: one key can be encoded in several ways.
+        let known = |other: &&&Arc<Key>| other.public.as_ref() == Some(public);
+        let mut same = keys.values().filter(known).map(|other| other.signing.id);
+        if same.any(|id| signers.contains_key(&id)) {
             continue;
         }
         checked += 1;

@@ -12,7 +12,10 @@
 //! 5. **delegations**, depth first, each by the keys its parent declares. One that has
 //!    expired or lost its signatures is left out with all below it; any other fault
 //!    condemns the update.
-//! 6. On a fault in 2 to 5: once, the newest root is fetched and, if it is another one,
+//! 6. **earlier lists**: a delegation's file that bears a version which `targets/releases`
+//!    has passed is held against that list, as whoever may push can put one in place of
+//!    the other.
+//! 7. On a fault in 2 to 5: once, the newest root is fetched and, if it is another one,
 //!    all starts again from 2.
 //!
 //! Where Notary is wrong it is not followed: the highest version seen is kept for *every*
@@ -22,24 +25,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::data::{LoadedRole, TrustData};
+use super::data::TrustData;
 use super::fault::Fault;
+use super::history::{Examined, History};
 use super::limits;
-use super::metadata::{Delegation, Envelope, FileMeta, Listing, RoleKeys, Root, Targets};
-use super::role::{DelegationName, FileName, Role};
+use super::metadata::{Envelope, FileMeta, Listing, RoleKeys, Root};
+use super::role::{FileName, Role};
 use super::root::{self, RootPolicy};
 use super::signed::{Signers, threshold};
+use super::tree::{Pending, Tree};
 use crate::image::{Digest, Repository};
 use crate::trust::crypto::sha256;
-
-/// What this node knows of a repository from earlier updates.
-#[derive(Clone, Debug, Default)]
-pub struct History {
-    /// The root file last trusted.
-    pub root: Option<Vec<u8>>,
-    /// The highest version seen of each role, by the role's name.
-    pub versions: BTreeMap<String, u64>,
-}
 
 /// A file that the update wants next.
 #[derive(Clone, Debug)]
@@ -61,9 +57,9 @@ impl Wanted {
 }
 
 /// An update under way.
-pub struct Update<'p> {
-    gun: &'p Repository,
-    policy: &'p RootPolicy,
+pub struct Update {
+    gun: Repository,
+    policy: RootPolicy,
     floor: BTreeMap<String, u64>,
     root: Option<TrustedRoot>,
     stage: Stage,
@@ -71,9 +67,8 @@ pub struct Update<'p> {
     setback: Option<Fault>,
     timestamp: Option<Listing>,
     snapshot: Option<Listing>,
-    roles: Vec<LoadedRole>,
-    pending: Vec<Pending>,
-    left_out: Vec<(DelegationName, Fault)>,
+    tree: Tree,
+    examined: BTreeMap<String, Examined>,
     total: u64,
 }
 
@@ -94,25 +89,19 @@ enum Stage {
     Snapshot,
     Targets,
     Delegation(Box<Pending>),
+    /// The list that had this version.
+    EarlierList(u64),
     Done,
     /// Nothing more is wanted, and nothing comes of it.
     Refused(Fault),
 }
 
-/// A delegation declared and not yet loaded.
-struct Pending {
-    delegation: Delegation,
-    /// Its paths as narrowed by those above it.
-    paths: Vec<String>,
-    parent: usize,
-}
-
-impl<'p> Update<'p> {
+impl Update {
     /// Starts an update from what the node knows. Errors where the stored root is
     /// damaged: to begin anew in silence would throw the root of trust away.
     pub fn new(
-        gun: &'p Repository,
-        policy: &'p RootPolicy,
+        gun: &Repository,
+        policy: &RootPolicy,
         history: &History,
         now: Timestamp,
     ) -> Result<Self, Fault> {
@@ -126,17 +115,16 @@ impl<'p> Update<'p> {
         };
         let forgotten = history.root.is_some() && root.is_none();
         let mut update = Self {
-            gun,
-            policy,
+            gun: gun.clone(),
+            policy: policy.clone(),
             floor: if forgotten { BTreeMap::new() } else { history.versions.clone() },
             root,
             stage: Stage::Root,
             setback: None,
             timestamp: None,
             snapshot: None,
-            roles: Vec::new(),
-            pending: Vec::new(),
-            left_out: Vec::new(),
+            tree: Tree::default(),
+            examined: history.examined.clone(),
             total: 0,
         };
         if let Some(known) = &update.root {
@@ -177,6 +165,9 @@ impl<'p> Update<'p> {
             Stage::Delegation(pending) => {
                 by_hash(Role::Delegation(pending.delegation.name.clone()), &self.snapshot)
             }
+            Stage::EarlierList(version) => {
+                by_name(FileName::ListVersion(*version), limits::TARGETS)
+            }
             Stage::Done | Stage::Refused(_) => None,
         }
     }
@@ -193,6 +184,14 @@ impl<'p> Update<'p> {
     /// Takes it that the server has no such file. An error ends the update.
     pub fn absent(&mut self) -> Result<(), Fault> {
         self.under_way()?;
+        if let Stage::EarlierList(version) = self.stage {
+            self.examine_after(version);
+            return Ok(());
+        }
+        // No newer root that could mend it: the fault stands.
+        if let (Stage::Root, Some(setback)) = (&self.stage, self.setback.clone()) {
+            return self.set_back(setback);
+        }
         let (file, parent) = match (self.wanted(), &self.stage) {
             (Some(wanted), Stage::Snapshot) => (wanted.file.to_string(), Role::Timestamp),
             (Some(wanted), Stage::Targets | Stage::Delegation(_)) => {
@@ -209,8 +208,9 @@ impl<'p> Update<'p> {
         self.setback.as_ref()
     }
 
-    /// What was verified; `None` while a file is still wanted, or after an error.
-    pub fn finish(self) -> Option<(TrustData, BTreeMap<String, u64>)> {
+    /// What was verified, and what to remember of it (all but the root's bytes). `None`
+    /// while a file is still wanted, or after an error.
+    pub fn finish(self) -> Option<(TrustData, History)> {
         let (Stage::Done, Some(root), Some(timestamp), Some(snapshot)) =
             (self.stage, self.root, self.timestamp, self.snapshot)
         else {
@@ -226,12 +226,14 @@ impl<'p> Update<'p> {
         for (role, header) in &headers {
             versions.insert(role.to_string(), header.version);
         }
-        for loaded in &self.roles {
+        for loaded in &self.tree.roles {
             versions.insert(loaded.role.to_string(), loaded.header.version);
         }
         let root_keys = root.root.root.keys.iter().map(|key| key.signing.clone()).collect();
-        let data = TrustData::new(self.gun.clone(), headers, root_keys, self.roles, self.left_out);
-        Some((data, versions))
+        let examined = self.tree.examined();
+        let Tree { roles, left_out, .. } = self.tree;
+        let data = TrustData::new(self.gun, headers, root_keys, roles, left_out);
+        Some((data, History { root: None, versions, examined }))
     }
 
     /// An error is final.
@@ -291,6 +293,11 @@ impl<'p> Update<'p> {
                 self.load_targets(bytes, now)
             }
             Stage::Delegation(pending) => self.load_delegation(*pending, bytes, now),
+            Stage::EarlierList(version) => {
+                self.tree.hold_against(version, bytes);
+                self.examine_after(version);
+                Ok(())
+            }
             // Nothing was wanted.
             Stage::Done | Stage::Refused(_) => Ok(()),
         }
@@ -305,7 +312,7 @@ impl<'p> Update<'p> {
         }
         let file = Envelope::read(Role::Root, bytes)?;
         let known = self.root.as_ref().map(|known| &known.root);
-        match root::verify(&file, self.gun, known, self.policy, true, now) {
+        match root::verify(&file, &self.gun, known, &self.policy, true, now) {
             Ok(root) => {
                 self.not_older(&Role::Root, root.header.version)?;
                 root.header.check_current(&Role::Root, now)?;
@@ -335,10 +342,10 @@ impl<'p> Update<'p> {
     ) -> Result<(), Fault> {
         let file = Envelope::read(Role::Root, bytes)?;
         let known = self.root.as_ref().map(|known| &known.root);
-        let root = root::verify(&file, self.gun, known, self.policy, false, now)?;
+        let root = root::verify(&file, &self.gun, known, &self.policy, false, now)?;
         if root.header.version != version {
             let what = format!("{version}.root.json says version {}", root.header.version);
-            return Err(Fault::Malformed { role: Role::Root, what });
+            return Err(Fault::malformed(&Role::Root, &what));
         }
         self.trust(root, Digest::from_bytes(sha256(bytes)));
         let newest_version = Envelope::read(Role::Root, &newest)?.root()?.header.version;
@@ -356,7 +363,7 @@ impl<'p> Update<'p> {
         let timestamp = file.listing()?;
         self.not_older(&file.role, timestamp.header.version)?;
         timestamp.header.check_current(&file.role, now)?;
-        lists(&file.role, &timestamp, &[Role::Snapshot])?;
+        timestamp.names(&file.role, &[Role::Snapshot])?;
         self.timestamp = Some(timestamp);
         self.stage = Stage::Snapshot;
         Ok(())
@@ -368,7 +375,7 @@ impl<'p> Update<'p> {
         let snapshot = file.listing()?;
         self.not_older(&file.role, snapshot.header.version)?;
         snapshot.header.check_current(&file.role, now)?;
-        lists(&file.role, &snapshot, &[Role::Root, Role::Targets])?;
+        snapshot.names(&file.role, &[Role::Root, Role::Targets])?;
         let names = snapshot.meta.get("root").map(|meta| meta.sha256);
         let ours = self.root.as_ref().map(|root| root.sha256);
         self.snapshot = Some(snapshot);
@@ -385,7 +392,9 @@ impl<'p> Update<'p> {
         let targets = file.targets()?;
         self.not_older(&file.role, targets.header.version)?;
         targets.header.check_current(&file.role, now)?;
-        self.load(&file, targets, vec![String::new()], None, signers)
+        self.tree.load(&file, targets, vec![String::new()], None, signers)?;
+        self.next_delegation();
+        Ok(())
     }
 
     fn load_delegation(
@@ -404,68 +413,50 @@ impl<'p> Update<'p> {
         let checked = threshold(&file, &delegation.keys)
             .and_then(|signers| targets.header.check_current(&file.role, now).map(|()| signers));
         match checked {
-            Ok(signers) => self.load(&file, targets, paths, Some(parent), signers),
+            Ok(signers) => self.tree.load(&file, targets, paths, Some(parent), signers)?,
             // Nobody's fault but the signer's: the rest of the repository stands.
             Err(fault @ (Fault::Expired { .. } | Fault::Threshold { .. })) => {
-                self.left_out.push((delegation.name, fault));
-                self.next_delegation();
-                Ok(())
+                self.tree.left_out.push((delegation.name, fault));
             }
-            Err(fault) => Err(fault),
+            Err(fault) => return Err(fault),
         }
-    }
-
-    /// Keeps a verified targets or delegation file, and queues what it declares.
-    fn load(
-        &mut self,
-        file: &Envelope<'_>,
-        targets: Targets,
-        paths: Vec<String>,
-        parent: Option<usize>,
-        signers: Signers,
-    ) -> Result<(), Fault> {
-        let own = self.roles.len();
-        if own + self.pending.len() + targets.delegations.len() > limits::DELEGATIONS {
-            let (what, limit) = ("delegations", limits::DELEGATIONS as u64);
-            return Err(Fault::TooMany { role: Role::Targets, what, limit });
-        }
-        // The stack is popped from its end, so the first declared is pushed last.
-        for delegation in targets.delegations.into_iter().rev() {
-            let narrowed = delegation
-                .paths
-                .iter()
-                .filter(|path| paths.iter().any(|above| path.starts_with(above.as_str())))
-                .cloned()
-                .collect();
-            self.pending.push(Pending { delegation, paths: narrowed, parent: own });
-        }
-        self.roles.push(LoadedRole {
-            role: file.role.clone(),
-            header: targets.header,
-            paths,
-            parent,
-            signers: signers.into_keys().collect(),
-            payload: sha256(&file.payload),
-            targets: targets.targets,
-        });
         self.next_delegation();
         Ok(())
     }
 
-    /// Goes on to the next delegation that has a file: one declared and never published
-    /// is not in the snapshot.
+    /// Goes on to the next delegation, then to the earlier lists.
     fn next_delegation(&mut self) {
-        self.stage = Stage::Done;
-        while let Some(pending) = self.pending.pop() {
-            let name = pending.delegation.name.as_str();
-            if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.meta.contains_key(name)) {
-                self.stage = Stage::Delegation(Box::new(pending));
-                return;
-            }
+        let next =
+            self.snapshot.as_ref().and_then(|snapshot| self.tree.next(snapshot, &self.floor));
+        match next {
+            Some(pending) => self.stage = Stage::Delegation(Box::new(pending)),
+            None => self.examine_after(0),
         }
     }
 
+    /// Goes on to the next earlier list that some file is to be held against.
+    fn examine_after(&mut self, version: u64) {
+        self.stage = match self.tree.next_suspect(version, &self.examined) {
+            Some(version) => Stage::EarlierList(version),
+            None => Stage::Done,
+        };
+    }
+
+    /// Trusts a root. As in TUF (section 5.3.11), what was seen under keys that it
+    /// replaces no longer binds: else whoever once held them could set versions so high
+    /// that nobody ever reaches them again.
     fn trust(&mut self, root: Root, sha256: Digest) {
+        if let Some(TrustedRoot { root: old, .. }) = &self.root {
+            if !old.timestamp.has_same_keys(&root.timestamp) {
+                self.floor.remove(Role::Timestamp.as_str());
+            }
+            if !old.snapshot.has_same_keys(&root.snapshot) {
+                self.floor.remove(Role::Snapshot.as_str());
+            }
+            if !old.targets.has_same_keys(&root.targets) {
+                self.floor.retain(|role, _| !role.starts_with(Role::Targets.as_str()));
+            }
+        }
         self.floor.insert(Role::Root.to_string(), root.header.version);
         self.root = Some(TrustedRoot { root, sha256 });
     }
@@ -474,9 +465,7 @@ impl<'p> Update<'p> {
     fn restart(&mut self) {
         self.timestamp = None;
         self.snapshot = None;
-        self.roles.clear();
-        self.pending.clear();
-        self.left_out.clear();
+        self.tree = Tree::default();
         self.stage = Stage::Timestamp;
     }
 
@@ -497,17 +486,6 @@ impl<'p> Update<'p> {
                 Err(Fault::Rollback { role: role.clone(), offered, seen })
             }
             _ => Ok(()),
-        }
-    }
-}
-
-/// Whether a listing has readable entries for `roles`, SHA-256 included.
-fn lists(by: &Role, listing: &Listing, roles: &[Role]) -> Result<(), Fault> {
-    match roles.iter().find(|role| !listing.meta.contains_key(role.as_str())) {
-        None => Ok(()),
-        Some(role) => {
-            let what = format!("it names no {role} with a SHA-256 hash");
-            Err(Fault::Malformed { role: by.clone(), what })
         }
     }
 }

@@ -93,7 +93,7 @@ fn gaps() {
         (
             Gap::Unavailable {
                 cause: "the trust server is away".to_owned(),
-                remedy: "wait".to_owned(),
+                remedy: "see that it runs".to_owned(),
             },
             format!("{GUN}:1.0 could not be checked: the trust server is away"),
         ),

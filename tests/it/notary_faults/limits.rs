@@ -43,63 +43,63 @@ fn counts() {
     run([
         Case {
             name: "as many delegations as allowed",
-            arrange: |repo| crowd(repo, "targets", 512 - 3),
+            arrange: |repo| crowd(repo, "targets", 128 - 3),
             expected: Expected::Told(JENKINS),
         },
         Case {
             name: "one delegation more",
-            arrange: |repo| crowd(repo, "targets", 512 - 2),
-            expected: too_many("targets", "delegations", 512),
+            arrange: |repo| crowd(repo, "targets", 128 - 2),
+            expected: too_many("targets", "delegations", 128),
         },
         Case {
             name: "delegations of two files together",
             arrange: |repo| {
-                crowd(repo, "targets", 300);
-                crowd(repo, "targets/jenkins", 300);
+                crowd(repo, "targets", 80);
+                crowd(repo, "targets/jenkins", 80);
             },
-            expected: too_many("targets", "delegations", 512),
+            expected: too_many("targets", "delegations", 128),
         },
         Case {
             name: "as many keys as allowed",
-            arrange: |repo| heap(&mut repo.at("root").signed["keys"], 1024 - 4),
+            arrange: |repo| heap(&mut repo.at("root").signed["keys"], 512 - 4),
             expected: Expected::Told(JENKINS),
         },
         Case {
             name: "keys of a root",
-            arrange: |repo| heap(&mut repo.at("root").signed["keys"], 1024 - 3),
-            expected: too_many("root", "keys", 1024),
+            arrange: |repo| heap(&mut repo.at("root").signed["keys"], 512 - 3),
+            expected: too_many("root", "keys", 512),
         },
         Case {
             name: "keys of delegations",
             arrange: |repo| {
-                heap(&mut repo.at("targets/jenkins").signed["delegations"]["keys"], 1025);
+                heap(&mut repo.at("targets/jenkins").signed["delegations"]["keys"], 513);
             },
-            expected: too_many("targets/jenkins", "keys", 1024),
+            expected: too_many("targets/jenkins", "keys", 512),
         },
         Case {
             name: "key IDs of a role",
             arrange: |repo| {
-                let ids = vec![person("jenkins").id(); 1025];
+                let ids = vec![person("jenkins").id(); 513];
                 repo.at("targets").declared("targets/jenkins")["keyids"] = json!(ids);
             },
-            expected: too_many("targets", "entries in a list", 1024),
+            expected: too_many("targets", "entries in a list", 512),
         },
         Case {
             name: "paths of a role",
             arrange: |repo| {
-                repo.at("targets").declared("targets/jenkins")["paths"] = json!(vec!["x"; 1025]);
+                repo.at("targets").declared("targets/jenkins")["paths"] = json!(vec!["x"; 513]);
             },
-            expected: too_many("targets", "entries in a list", 1024),
+            expected: too_many("targets", "entries in a list", 512),
         },
         Case {
             name: "as many bad signatures as are tried",
-            arrange: |repo| repo.at("targets").tamper(|text| noise(&text, 127)),
+            arrange: |repo| repo.at("targets").tamper(|text| noise(&text, 31)),
             expected: Expected::Told(JENKINS),
         },
         Case {
             name: "one bad signature more",
-            arrange: |repo| repo.at("targets").tamper(|text| noise(&text, 128)),
-            expected: too_many("targets", "signatures", 128),
+            arrange: |repo| repo.at("targets").tamper(|text| noise(&text, 32)),
+            expected: too_many("targets", "signatures", 32),
         },
     ]);
 }
@@ -126,7 +126,7 @@ fn every_file_has_a_size_it_may_not_exceed() {
         ("root", 4 << 20),
         ("timestamp", 1 << 20),
         ("snapshot", snapshot),
-        ("targets", 64 << 20),
+        ("targets", 16 << 20),
         ("targets/releases", releases),
         ("targets/jenkins", 1000),
     ];

@@ -1,11 +1,14 @@
 //! Honest files in places they were not signed for. A Notary file names neither its role
 //! nor its repository.
 
-use countersign::trust::notary::{Fault, History, Objection};
+use countersign::image::Digest;
+use countersign::trust::notary::{Fault, FileName, History, Objection};
+use serde_json::json;
 
 use super::{Case, Expected, JENKINS, below, check, malformed, meet, run, told};
 use crate::builder::key::{Key, paper, person, role_key};
-use crate::builder::{A, B, GUN, Repo};
+use crate::builder::{A, B, GUN, Repo, Server, now};
+use crate::repositories::{drive, first_use};
 
 const RELEASED: &str = "targets/releases by jenkins: Releases";
 
@@ -61,21 +64,77 @@ fn the_same_content_signed_again_still_does_not_count() {
     let copy = repo.at("targets/releases").signed.clone();
     repo.at("targets/jenkins").signed = copy;
     let (data, _) = repo.update().unwrap();
-    let claims = data.claims("2.0", crate::builder::now());
+    let claims = data.claims("2.0", now());
     let jenkins = claims.iter().find(|claim| claim.proof.role() == "targets/jenkins").unwrap();
     assert_eq!(jenkins.objection, Some(Objection::SharedFile));
 }
 
-/// A limit of the format, held here so that nobody takes it for safe: an *older* list that
-/// jenkins signed for all is not told from one he signed for himself. It takes the
-/// server's snapshot and timestamp keys, and a version past the one seen.
-#[test]
-fn an_older_released_list_in_a_signers_place_is_not_noticed() {
+/// Whoever may push can upload an earlier list, which jenkins signed for all, as jenkins's
+/// own file: trust servers check signatures, and the file does not say what it was signed
+/// for. But they keep every version of the list, and the file says which one it is.
+fn earlier_list_in_a_signers_place() -> (Repo, Server) {
     let mut repo = with_mobys_image();
-    serve_as(&mut repo, "targets/releases", "targets/jenkins");
     repo.at("targets/releases").version(2);
-    let told = told(&repo.update().unwrap().0, "2.0");
-    assert!(told.contains(&"targets/jenkins by jenkins: counts".to_owned()), "{told:?}");
+    let list = repo.publish().text("targets/releases.json");
+    repo.at("targets/jenkins").tamper(move |_| list.clone());
+    let earlier = repo.publish().text("targets/jenkins.json");
+    repo.at("targets/releases").version(3);
+    let mut server = repo.publish();
+    server.0.insert("2.targets/releases.json".to_owned(), earlier.into_bytes());
+    (repo, server)
+}
+
+const REPLAYED: [&str; 3] = [
+    "targets/releases by jenkins: Releases",
+    "targets/jenkins by jenkins: SharedFile",
+    "targets/moby by moby: counts",
+];
+
+#[test]
+fn an_earlier_list_in_a_signers_place_does_not_count() {
+    let (_, server) = earlier_list_in_a_signers_place();
+    let (data, seen) = server.update(&History::default(), &first_use()).unwrap();
+    assert_eq!(told(&data, "2.0"), REPLAYED);
+
+    // Once found out, it stays found out, whatever the server says later.
+    let mut forgetful = server.clone();
+    forgetful.0.remove("2.targets/releases.json");
+    let (data, _) = forgetful.update(&seen, &first_use()).unwrap();
+    assert_eq!(told(&data, "2.0"), REPLAYED);
+}
+
+/// With other signatures around the same signed bytes it is the same list.
+#[test]
+fn an_earlier_list_is_known_by_what_was_signed() {
+    let (_, mut server) = earlier_list_in_a_signers_place();
+    let list = server.text("2.targets/releases.json");
+    let unsigned = list.split(r#","signatures":"#).next().unwrap();
+    let other = format!(r#"{unsigned},"signatures":[]}}"#);
+    server.0.insert("2.targets/releases.json".to_owned(), other.into_bytes());
+    let (data, _) = server.update(&History::default(), &first_use()).unwrap();
+    assert_eq!(told(&data, "2.0"), REPLAYED);
+}
+
+/// Another file of that version, none, or one that cannot be read: nothing speaks against
+/// the signer, and nothing is asked twice.
+#[test]
+fn a_signers_own_file_counts_whatever_the_earlier_list_was() {
+    for list in [None, Some("{"), Some(r#"{"signed":{},"signatures":[]}"#)] {
+        let mut repo = Repo::signed_by_jenkins();
+        repo.at("targets/releases").version(5);
+        let mut server = repo.publish();
+        if let Some(text) = list {
+            server.0.insert("1.targets/releases.json".to_owned(), text.as_bytes().to_vec());
+        }
+        let (data, seen) = server.update(&History::default(), &first_use()).unwrap();
+        let lines = told(&data, "1.0");
+        assert!(lines.contains(&"targets/jenkins by jenkins: counts".to_owned()), "{lines:?}");
+        drive(&GUN.parse().unwrap(), &seen, &first_use(), now(), |file| {
+            assert!(!matches!(file, FileName::ListVersion(_)), "asked again with {list:?}");
+            server.answer(file)
+        })
+        .unwrap();
+    }
 }
 
 /// moby declares jenkins's key below himself, and fills the role with any file that
@@ -182,9 +241,73 @@ fn a_signers_file_of_another_repository_binds_its_digests_all_the_same() {
     let mut repo = Repo::signed_by_jenkins();
     repo.at("targets/jenkins").tamper(move |_| file.clone());
     let (data, _) = repo.update().unwrap();
-    let released = data.released("1.0", crate::builder::now()).unwrap();
+    let released = data.released("1.0", now()).unwrap();
     assert_eq!(released.as_bytes(), &A);
-    let claims = data.claims("1.0", crate::builder::now());
+    let claims = data.claims("1.0", now());
     let jenkins = claims.iter().find(|claim| claim.proof.role() == "targets/jenkins").unwrap();
     assert_eq!(jenkins.proof.digest().as_bytes(), &B);
+}
+
+/// Tag 1.0 was A, in `targets` and by jenkins, and was then released anew as B. With the
+/// released list out of the way it must not be A again.
+#[test]
+fn the_released_list_taken_away_brings_nothing_back() {
+    let mut honest = Repo::signed_by_jenkins();
+    honest.at("targets").tag("1.0", A);
+    honest.at("targets/releases").tag("1.0", B);
+    let changed = |change: fn(&mut Repo)| {
+        let mut repo = honest.clone();
+        change(&mut repo);
+        repo.publish()
+    };
+    let unlisted = || changed(|repo| repo.at("targets/releases").listed = false);
+    let undeclared = changed(|repo| {
+        repo.at("targets/releases").listed = false;
+        let roles = &mut repo.at("targets").signed["delegations"]["roles"];
+        roles.as_array_mut().unwrap().retain(|role| role["name"] != "targets/releases");
+    });
+    let seen = honest.history();
+    let nothing = History::default();
+    for (what, server, history, released) in [
+        ("all in order", honest.publish(), &nothing, Some(B)),
+        (
+            "signed by a stranger",
+            { changed(|repo| repo.at("targets/releases").keys = vec![role_key("stranger")]) },
+            &nothing,
+            None,
+        ),
+        (
+            "expired",
+            {
+                changed(|repo| {
+                    repo.at("targets/releases").signed["expires"] = json!("2026-11-30T00:00:00Z");
+                })
+            },
+            &nothing,
+            None,
+        ),
+        ("not listed any more", unlisted(), &seen, None),
+        // A node that knows nothing cannot tell it from one never published.
+        ("not listed, never seen", unlisted(), &nothing, Some(A)),
+        ("taken away by the owner", undeclared, &seen, Some(A)),
+    ] {
+        let (data, _) = meet(&server, history).unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        let found = data.released("1.0", now()).map(|digest| *digest.as_bytes());
+        assert_eq!(found, released, "{what}");
+        let tags = data.tags_of(Digest::from_bytes(A), now());
+        assert_eq!(tags.is_empty(), released != Some(A), "{what}: {tags:?}");
+    }
+}
+
+/// The same where kept data outlives its released list.
+#[test]
+fn the_released_list_run_out_brings_nothing_back() {
+    let mut repo = Repo::signed_by_jenkins();
+    repo.at("targets").tag("1.0", A);
+    repo.at("targets/releases").tag("1.0", B);
+    repo.at("targets/releases").signed["expires"] = json!("2026-12-10T00:00:00Z");
+    let (data, _) = repo.update().unwrap();
+    let at = |time: &str| data.released("1.0", time.parse().unwrap()).map(|one| *one.as_bytes());
+    assert_eq!(at("2026-12-10T00:00:00Z"), Some(B));
+    assert_eq!(at("2026-12-10T00:00:01Z"), None);
 }

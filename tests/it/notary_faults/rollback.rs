@@ -1,5 +1,7 @@
 //! Older files than a node has seen.
 
+use std::collections::BTreeMap;
+
 use countersign::trust::notary::{Fault, History};
 use serde_json::json;
 
@@ -143,4 +145,24 @@ fn a_nested_role_does_not_go_back() {
     };
     let fault = meet(&nested(2).publish(), &nested(3).history()).unwrap_err();
     assert_eq!(fault, back("targets/jenkins/nightly", 2, 3));
+}
+
+/// A role that is declared, was seen before and is not listed now is left out, and said to
+/// be missing: it may be kept from us, or new under an old name.
+#[test]
+fn a_role_seen_before_is_missed() {
+    let known = at_version(5).history();
+    let mut repo = at_version(5);
+    repo.at("targets/jenkins").listed = false;
+    let parent = role("targets");
+    let missing = Fault::Missing { file: "targets/jenkins.json".to_owned(), parent };
+    let unseen = History { versions: BTreeMap::new(), ..known.clone() };
+    check([
+        ("seen before".to_owned(), meet(&repo.publish(), &known), {
+            Expected::LeftOut("targets/jenkins", missing)
+        }),
+        ("not seen before".to_owned(), meet(&repo.publish(), &unseen), {
+            Expected::Told(&["targets/releases by jenkins: Releases"])
+        }),
+    ]);
 }

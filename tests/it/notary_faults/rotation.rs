@@ -192,11 +192,23 @@ fn a_known_root_that_expired_has_to_be_replaced() {
     let fault = || Expected::Refused(expired("root", "2026-11-30T00:00:00Z"));
     check([
         ("the same is served".to_owned(), same, fault()),
-        ("none is served".to_owned(), gone, {
-            let (file, parent) = ("root.json".to_owned(), role("root"));
-            Expected::Refused(Fault::Missing { file, parent })
-        }),
+        ("none is served".to_owned(), gone, fault()),
     ]);
+}
+
+/// Or whoever serves an old timestamp could make it look like a mishap.
+#[test]
+fn that_there_is_no_newer_root_hides_no_fault() {
+    let newer = {
+        let mut repo = Repo::signed_by_jenkins();
+        repo.republish();
+        repo.history()
+    };
+    let mut server = Repo::signed_by_jenkins().publish();
+    server.0.remove("root.json");
+    let fault = meet(&server, &newer).unwrap_err();
+    assert_eq!(fault, back("timestamp", 1, 2));
+    assert!(fault.is_attack_like());
 }
 
 /// Mix and match: parts of two states of a repository.
@@ -278,7 +290,11 @@ fn a_known_root_whose_certificate_expired_has_to_be_replaced() {
     anew.appoint("root", &[issued(paper(GUN))], 1);
 
     let root = Some(old.publish().0["root.json"].clone());
-    let history = History { root, versions: [("targets/jenkins".to_owned(), 7)].into() };
+    let history = History {
+        root,
+        versions: [("targets/jenkins".to_owned(), 7)].into(),
+        ..History::default()
+    };
     let mut newer = new.clone();
     newer.at("targets/jenkins").version(8);
     let by_pin = pinned(&[short.id(), newer.at("root").keys[0].id()]);
