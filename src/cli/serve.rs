@@ -1,6 +1,6 @@
 //! `countersign serve`
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::cannot_begin;
 use super::config::{Places, load};
 use crate::gate::{Gate, Settings, watch};
-use crate::policy::Policy;
+use crate::policy::{GuardMode, Policy};
 use crate::server::{Listener, handed_over, serve};
 use crate::source::Engine;
 
@@ -107,7 +107,15 @@ fn gate(args: &Args) -> Result<Gate, Box<dyn std::error::Error>> {
     describe(&policy);
     let engine = Some(Engine::new(&args.engine)?);
     let state_dir = args.places.state_dir.clone();
-    Ok(Gate::new(Settings { policy, engine, state_dir, offline: false })?)
+    let own = [&args.places.config, &args.socket, &args.engine].map(|file| folder_of(file));
+    let own = own.into_iter().collect::<io::Result<Vec<_>>>()?;
+    Ok(Gate::new(Settings { policy, engine, state_dir, offline: false })?.protecting(own))
+}
+
+/// The folder of a file of ours, so that the file cannot be replaced in it either.
+fn folder_of(file: &Path) -> io::Result<PathBuf> {
+    let file = std::path::absolute(file)?;
+    Ok(file.parent().unwrap_or(&file).to_owned())
 }
 
 async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> ExitCode {
@@ -144,6 +152,9 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> Exit
 fn describe(policy: &Policy) {
     if !policy.is_enforced() {
         warn!("require_content_trust is false: every call is allowed");
+    }
+    if policy.guard_mode() != GuardMode::Enforce {
+        warn!(mode = ?policy.guard_mode(), "[guard] does not enforce: containers may reach the host");
     }
     if policy.registries().is_empty() {
         warn!("no registry is registered: no image can be allowed");

@@ -42,7 +42,7 @@ impl Gate {
 
     /// Judges a container by its image.
     pub(super) async fn look_at(&self, id: &ContainerId) -> Decision {
-        self.prove(Subject::Container(id.to_string()), source::now()).await
+        self.prove(Subject::Container(id.to_string()), Vec::new(), source::now()).await
     }
 }
 

@@ -3,7 +3,8 @@
 //! A start that names its container is judged by what the name means now; the engine
 //! looks the name up again afterwards. Were another container renamed to it in between,
 //! that one would start unjudged. So starts by name and renames take turns: any number of
-//! either at once, never both. Starts by a whole ID do not come here.
+//! either at once, never both. Starts by a whole ID do not come here. What else is judged by
+//! the container it names (`exec --privileged`, `update`) goes the way of starts.
 //!
 //! The engine gives its calls no IDs, so a call's end is known by method and target, which
 //! `AuthZRes` repeats. Calls that have both in common are exchangeable here.
@@ -32,7 +33,7 @@ pub(super) struct Crossing {
 /// Which way a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// It starts a container by name.
+    /// It starts a container by name, or changes what one may do.
     Start,
     /// It gives a container a name.
     Rename,

@@ -1,14 +1,15 @@
 //! Gathering: what does the engine hold, what does the trust data say, what would the
-//! registry serve?
+//! registry serve, what does a container reach?
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::{Decision, Gate, NETWORK};
+use super::{Decision, Gate, NETWORK, reach};
 use crate::image::{ContainerId, Digest, ImageName, Reference};
 use crate::policy::{self, Evidence, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict};
-use crate::source::{Deadline, LocalImage};
+use crate::request::{self, HostAccess};
+use crate::source::{Container, Deadline, Engine, LocalImage};
 
 /// What was gathered for a subject.
 pub(super) struct Gathered {
@@ -24,29 +25,36 @@ impl Gate {
     pub(super) async fn gather(
         &self,
         subject: Subject,
+        mut access: Vec<HostAccess>,
         now: Timestamp,
     ) -> Result<Gathered, Box<Decision>> {
         let subject = match subject {
-            Subject::Rollback(service) => self.previous(&service).await.map_err(Box::new)?,
+            Subject::Rollback(service) => {
+                let (subject, asked) = self.previous(&service).await.map_err(Box::new)?;
+                access.extend(asked);
+                subject
+            }
             other => other,
         };
-        let held = self.held(&subject).await;
-        let told = match (&subject, &held) {
-            (Subject::Pull(one) | Subject::Service(one) | Subject::Name(one), _) => one.to_string(),
-            (_, Held::Image(image)) => format!("{} ({})", image.called, image.id),
-            (Subject::Create { written, .. }, _) => written.clone(),
-            (Subject::Container(name) | Subject::Rollback(name), _) => name.clone(),
+        let held = self
+            .held(&subject, &mut access)
+            .await
+            .map_err(|refusal| Box::new(denied(Reason::Request(refusal), called(&subject))))?;
+        let told = match &held {
+            Held::Image(image) => format!("{} ({})", image.called, image.id),
+            _ => called(&subject),
         };
         let deadline = Deadline::after(NETWORK);
         let mut evidence = Evidence { held, ..Evidence::default() };
         let asked = policy::repositories(&self.policy, &subject, &evidence.held);
-        let (answers, served) = tokio::join!(
+        let (answers, served, host) = tokio::join!(
             // All at once: one slow server must not use up the time of another.
             join_all(asked.into_iter().map(|repository| async {
                 let (data, note) = self.repositories().trust_data(&repository, now, deadline).await;
                 (repository, data, note)
             })),
             self.served(&subject, deadline),
+            self.host(access, deadline),
         );
         let mut notes = Vec::new();
         for (repository, data, note) in answers {
@@ -54,49 +62,46 @@ impl Gate {
             evidence.trust.push((repository, data));
         }
         evidence.served = served;
+        evidence.host = host;
         Ok(Gathered { subject, evidence, told, notes })
     }
 
-    /// What the engine holds for a subject, where that is what decides.
-    async fn held(&self, subject: &Subject) -> Held {
-        let Some(engine) = &self.engine else { return Held::NotAsked };
-        match subject {
-            Subject::Pull(_) | Subject::Service(_) | Subject::Rollback(_) | Subject::Name(_) => {
-                Held::NotAsked
-            }
-            Subject::Create { written, .. } => match engine.image(written).await {
-                Ok(Some(image)) => Held::Image(describe(&image, written)),
-                Ok(None) => Held::Absent,
-                Err(error) => Held::Unknown(error.to_string()),
-            },
-            Subject::Container(name) => {
-                let container = match engine.container(name).await {
-                    Ok(Some(container)) => container,
-                    Ok(None) => return Held::Absent,
-                    Err(error) => return Held::Unknown(error.to_string()),
-                };
-                // Where a whole ID's container is gone, one of that name is another.
-                if ContainerId::from_hex(name).is_some() && container.id != *name {
-                    return Held::Absent;
-                }
-                let Ok(ImageName::Id(id)) = container.image.parse() else {
-                    let what = "it says of a container that it was made of no image";
-                    return Held::Unknown(what.to_owned());
-                };
-                let called = container.config_image;
-                match engine.image(&container.image).await {
-                    Ok(Some(image)) => Held::Image(describe(&image, &called)),
-                    // Removed by force since: its ID is all there is to go by.
-                    Ok(None) => Held::Image(HeldImage {
-                        id,
-                        digests: vec![id.0],
-                        names: Vec::new(),
-                        called,
-                    }),
+    /// What the engine holds for a subject, where that is what decides. Adds to `access`
+    /// what a container that exists may reach.
+    async fn held(
+        &self,
+        subject: &Subject,
+        access: &mut Vec<HostAccess>,
+    ) -> Result<Held, request::Refusal> {
+        let Some(engine) = &self.engine else { return Ok(Held::NotAsked) };
+        let name = match subject {
+            Subject::Pull(_)
+            | Subject::Service(_)
+            | Subject::Rollback(_)
+            | Subject::Name(_)
+            | Subject::Volume => return Ok(Held::NotAsked),
+            Subject::Create { written, .. } => {
+                return Ok(match engine.image(written).await {
+                    Ok(Some(image)) => Held::Image(describe(&image, written)),
+                    Ok(None) => Held::Absent,
                     Err(error) => Held::Unknown(error.to_string()),
-                }
+                });
             }
+            Subject::Container(name) | Subject::Running(name) => name,
+        };
+        let container = match engine.container(name).await {
+            Ok(Some(container)) => container,
+            Ok(None) => return Ok(Held::Absent),
+            Err(error) => return Ok(Held::Unknown(error.to_string())),
+        };
+        // Where a whole ID's container is gone, one of that name is another.
+        if ContainerId::from_hex(name).is_some() && container.id != *name {
+            return Ok(Held::Absent);
         }
+        if matches!(subject, Subject::Container(_)) {
+            access.extend(reach::of_container(&container)?);
+        }
+        Ok(image_of(engine, container).await)
     }
 
     /// What the registry would serve for a tag that is to be pulled. No answer is no
@@ -115,28 +120,56 @@ impl Gate {
         }
     }
 
-    /// The subject of a rollback: the previous specification, which only the engine knows.
-    async fn previous(&self, service: &str) -> Result<Subject, Decision> {
-        let deny = |reason| Decision {
-            verdict: Verdict::Deny(Refusal::new(reason)),
-            subject: format!("service {service}"),
-            notes: Vec::new(),
-        };
+    /// The subject of a rollback: the previous specification, which only the engine knows,
+    /// and what that asks of the nodes.
+    async fn previous(&self, service: &str) -> Result<(Subject, Vec<HostAccess>), Decision> {
+        let deny = |reason| denied(reason, format!("service {service}"));
         let Some(engine) = &self.engine else { return Err(deny(Reason::Internal)) };
         let found = engine
             .service(service)
             .await
             .map_err(|error| deny(Reason::Engine { cause: error.to_string() }))?;
-        let image = found.and_then(|service| service.previous_image).ok_or_else(|| {
+        let previous = found.and_then(|service| service.previous).ok_or_else(|| {
             let what = format!("previous specification of service {service}");
             deny(Reason::NothingThere { what })
         })?;
-        policy::previous(&image).map_err(|refusal| Decision {
+        let access = request::specified_access(&previous.container_spec)
+            .map_err(|refusal| deny(Reason::Request(refusal)))?;
+        let subject = policy::previous(&previous.image).map_err(|refusal| Decision {
             verdict: Verdict::Deny(refusal),
-            subject: image,
+            subject: previous.image,
             notes: Vec::new(),
-        })
+        })?;
+        Ok((subject, access))
     }
+}
+
+/// The image of a container, which the engine may hold no more.
+async fn image_of(engine: &Engine, container: Container) -> Held {
+    let Ok(ImageName::Id(id)) = container.image.parse() else {
+        return Held::Unknown("it says of a container that it was made of no image".to_owned());
+    };
+    let called = container.config_image;
+    match engine.image(&container.image).await {
+        Ok(Some(image)) => Held::Image(describe(&image, &called)),
+        // Removed by force since: its ID is all there is to go by.
+        Ok(None) => Held::Image(HeldImage { id, digests: vec![id.0], names: Vec::new(), called }),
+        Err(error) => Held::Unknown(error.to_string()),
+    }
+}
+
+/// A subject as people call it.
+fn called(subject: &Subject) -> String {
+    match subject {
+        Subject::Pull(one) | Subject::Service(one) | Subject::Name(one) => one.to_string(),
+        Subject::Create { written, .. } => written.clone(),
+        Subject::Container(name) | Subject::Running(name) | Subject::Rollback(name) => name.clone(),
+        Subject::Volume => "a volume".to_owned(),
+    }
+}
+
+fn denied(reason: Reason, subject: String) -> Decision {
+    Decision { verdict: Verdict::Deny(Refusal::new(reason)), subject, notes: Vec::new() }
 }
 
 /// What of an engine's image the policy may go by.

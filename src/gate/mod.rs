@@ -10,6 +10,7 @@
 mod aftermath;
 mod crossing;
 mod gather;
+mod reach;
 mod refresh;
 mod repositories;
 mod seen;
@@ -26,7 +27,7 @@ use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
-use crate::request::{self, Call, Intent};
+use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
 pub use repositories::Repositories;
@@ -42,6 +43,8 @@ pub struct Gate {
     engine: Option<Engine>,
     repositories: Repositories,
     crossing: Crossing,
+    /// Folders that no container may reach.
+    own: Vec<PathBuf>,
 }
 
 /// What a gate is made of.
@@ -100,7 +103,21 @@ impl Gate {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy: Arc::new(policy), engine, repositories, crossing: Crossing::default() })
+        Ok(Self {
+            policy: Arc::new(policy),
+            engine,
+            repositories,
+            crossing: Crossing::default(),
+            own: vec![state_dir],
+        })
+    }
+
+    /// Protects further files and folders of countersign's own from containers, beside its
+    /// state directory.
+    #[must_use]
+    pub fn protecting(mut self, own: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.own.extend(own);
+        self
     }
 
     /// The policy it judges by.
@@ -121,7 +138,7 @@ impl Gate {
         };
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => Decision::settled(verdict),
-            Plan::Prove(subject) => self.prove(subject, source::now()).await,
+            Plan::Prove(subject, access) => self.prove(subject, access, source::now()).await,
         };
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
             passage.keep();
@@ -137,7 +154,12 @@ impl Gate {
         }
         match intent {
             Ok(Intent::Rename) => Some((Way::Rename, Reason::StartUnderWay)),
-            Ok(Intent::Start { container, .. }) if ContainerId::from_hex(container).is_none() => {
+            // What exec and update ask of the host depends on which container it is, too.
+            Ok(
+                Intent::Start { container, .. }
+                | Intent::Exec { container, .. }
+                | Intent::Update { container, .. },
+            ) if ContainerId::from_hex(container).is_none() => {
                 Some((Way::Start, Reason::RenameUnderWay { container: container.clone() }))
             }
             _ => None,
@@ -146,23 +168,28 @@ impl Gate {
 
     /// Decides whether a name may run, by its trust data alone.
     pub async fn check(&self, reference: Reference) -> Decision {
-        self.prove(Subject::Name(reference), source::now()).await
+        self.prove(Subject::Name(reference), Vec::new(), source::now()).await
     }
 
-    async fn prove(&self, subject: Subject, now: Timestamp) -> Decision {
-        let gathered = match self.gather(subject, now).await {
+    async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
+        let gathered = match self.gather(subject, access, now).await {
             Ok(gathered) => gathered,
             Err(decision) => return *decision,
         };
-        let Gathered { subject, evidence, told, notes } = gathered;
+        let Gathered { subject, evidence, told, mut notes } = gathered;
         // Away from the threads that serve connections: hostile trust data can name more
         // signers than are judged in a moment.
         let policy = Arc::clone(&self.policy);
-        let judge = move || policy::judge(&policy, &subject, &evidence, now);
-        let verdict = match tokio::task::spawn_blocking(judge).await {
-            Ok(verdict) => verdict,
+        let judge = move || {
+            let verdict = policy::judge(&policy, &subject, &evidence, now);
+            let warning = policy::warning(&policy, &verdict, &evidence.host);
+            (verdict, warning)
+        };
+        let (verdict, warning) = match tokio::task::spawn_blocking(judge).await {
+            Ok(judged) => judged,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
+        notes.extend(warning);
         Decision { verdict, subject: told, notes }
     }
 

@@ -6,8 +6,10 @@
 
 mod container;
 mod digest;
+mod pattern;
 mod reference;
 
 pub use container::ContainerId;
 pub use digest::{Digest, DigestError, ImageId};
+pub use pattern::{PatternError, RepositoryPattern};
 pub use reference::{ImageName, NameError, Reference, Repository, Tag};

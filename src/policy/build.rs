@@ -7,7 +7,8 @@ use std::path::Path;
 
 use toml::Spanned;
 
-use super::document::{ConfigError, Document, RegistryEntry, UserEntry};
+use super::document::{ConfigError, Document, RegistryEntry, RuleEntry, UserEntry};
+use super::guard::Rule;
 use super::rules::{DockerConfig, Policy, Registry, User, UserKey};
 use crate::image::Repository;
 use crate::request::Permission;
@@ -65,6 +66,8 @@ impl Builder<'_> {
             count_nested: trust.count_nested_delegations,
             on_violation: trust.on_violation,
             allowed: self.permissions(document.api)?,
+            guard_mode: document.guard.mode,
+            rules: self.rules(document.rules)?,
         })
     }
 
@@ -254,6 +257,22 @@ impl Builder<'_> {
             }
         }
         Ok(allowed)
+    }
+
+    fn rules(&self, entries: Vec<RuleEntry>) -> Result<Vec<Rule>, ConfigError> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for entry in entries {
+            let written = entry.repository.get_ref();
+            let repository = written.parse().map_err(|e| {
+                self.error(&entry.repository, format!("repository {written:?}: {e}"))
+            })?;
+            if rules.iter().any(|rule| rule.repository == repository) {
+                let what = format!("there are two rules for {repository}");
+                return Err(self.error(&entry.repository, what));
+            }
+            rules.push(Rule { repository, allow_host_access: entry.allow_host_access });
+        }
+        Ok(rules)
     }
 
     fn authorities(

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::guard::GuardMode;
+
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +26,10 @@ pub struct Document {
     pub users: BTreeMap<Spanned<String>, UserEntry>,
     #[serde(default)]
     pub api: BTreeMap<Spanned<String>, bool>,
+    #[serde(default)]
+    pub guard: GuardEntry,
+    #[serde(default)]
+    pub rules: Vec<RuleEntry>,
 }
 
 /// `[trust_configuration]`
@@ -91,6 +97,25 @@ pub struct UserEntry {
     /// Canonical IDs of keys that count no more.
     #[serde(default)]
     pub revoked: Vec<Spanned<String>>,
+}
+
+/// `[guard]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardEntry {
+    /// What is done about access to the host. Default: it is refused.
+    #[serde(default)]
+    pub mode: GuardMode,
+}
+
+/// `[[rules]]`: what holds for some repositories.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleEntry {
+    /// A repository, or the beginning of some with `/*` or `/**`.
+    pub repository: Spanned<String>,
+    /// Whether their images may reach the host.
+    pub allow_host_access: bool,
 }
 
 fn yes() -> bool {

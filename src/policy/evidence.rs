@@ -1,8 +1,10 @@
 //! What was gathered for a judgement.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::image::{Digest, ImageId, Repository};
+use crate::request::HostAccess;
 use crate::trust::notary::{self, TrustData};
 
 /// All that a judgement rests on. Gathered by `gate`, judged by
@@ -15,6 +17,23 @@ pub struct Evidence {
     pub trust: Vec<(Repository, Result<Arc<TrustData>, Gap>)>,
     /// What the registry would serve for the tag in question.
     pub served: Served,
+    /// What is asked of the host, and what is known of it.
+    pub host: Host,
+}
+
+/// What is asked of the host, and what of the host has to be known to judge that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// All that is asked for: by the call, by the container that exists, and by its volumes.
+    pub asked: Vec<HostAccess>,
+    /// Where each clean path leads, links followed.
+    pub leads_to: BTreeMap<String, String>,
+    /// What is protected beside the usual folders: the engine's data, and our own.
+    pub protected: Vec<String>,
+    /// The engine's default OCI runtime.
+    pub default_runtime: Option<String>,
+    /// Why something of this could not be found out.
+    pub unknown: Option<String>,
 }
 
 /// What the engine holds.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::assess::Assessment;
 use super::evidence::{Evidence, Gap, Held, HeldImage, Served};
+use super::guard::{self, GuardMode};
 use super::plan::{Subject, called};
 use super::reason::{Place, Reason};
 use super::rules::Policy;
@@ -22,10 +23,17 @@ pub fn judge(policy: &Policy, subject: &Subject, evidence: &Evidence, now: Times
         Subject::Name(reference) | Subject::Service(reference) => case.named(reference),
         Subject::Create { written, image } => case.create(written, image),
         Subject::Container(container) => case.container(container),
+        Subject::Running(container) => match case.container(container) {
+            // Whether its image is signed was judged when it started; here it only tells
+            // which rule counts.
+            Err(_) if policy.guard_mode() != GuardMode::Enforce => Ok(Grant::NotJudged),
+            outcome => outcome,
+        },
+        Subject::Volume => Ok(Grant::NotJudged),
         // The gate turns it into a `Service` or refuses it; to get here is its fault.
         Subject::Rollback(_) => Err(Reason::Internal),
     };
-    match outcome {
+    match outcome.and_then(|grant| guard::admit(policy, grant, &evidence.host)) {
         Ok(grant) => Verdict::Allow(grant),
         Err(reason) => Verdict::Deny(Refusal::new(reason)),
     }

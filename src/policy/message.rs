@@ -11,10 +11,14 @@ use std::fmt::{self, Write};
 use super::holder::Bar;
 use super::reason::{Place, Reason};
 use super::verdict::{Doubt, Refusal, Signer};
+use crate::image::Repository;
+use crate::request::HostAccess;
 use crate::trust::notary::{Fault, Objection};
 
 /// Most signers told of.
 const MAX_SIGNERS: usize = 6;
+/// Most kinds of access told of.
+const MAX_ACCESS: usize = 4;
 
 impl Refusal {
     /// The first line alone, for logs.
@@ -56,6 +60,10 @@ impl Reason {
             Self::NotPermitted { permission, route } => {
                 format!("{route} is not allowed here: it would {}", permission.describe())
             }
+            Self::HostAccess { repository, access } => {
+                let who = repository.as_ref().map_or("this call", Repository::as_str);
+                format!("{who} may not reach the host, and it asks for {}", asked(access))
+            }
             Self::TrustData { repository, fault } => {
                 format!("the trust data of {repository} cannot be relied on: {fault}")
             }
@@ -69,7 +77,8 @@ impl Reason {
                 )
             }
             Self::StartUnderWay => {
-                "containers keep their names while one is being started by its name".to_owned()
+                "containers keep their names while one is being started or changed by its name"
+                    .to_owned()
             }
             Self::NothingThere { what } => format!("no such {what}"),
             Self::Internal => {
@@ -139,6 +148,7 @@ impl Reason {
                 "to do: if that is meant, the operator can allow it with `{permission} = true` in \
                  the [api] section of countersign.toml"
             )],
+            Self::HostAccess { repository, access } => host_access(repository.as_ref(), access),
             Self::TrustData { fault, .. } => vec![format!("to do: {}", mend(fault))],
             Self::Unavailable { remedy, .. } => vec![
                 "missing: there is no valid trust data for it on this node, so the answer is not known"
@@ -149,15 +159,37 @@ impl Reason {
                 "to do: see that countersign is given the engine's own socket (--engine)".to_owned(),
             ],
             Self::RenameUnderWay { .. } => vec![
-                "to do: try again, or start it by its whole ID (`docker ps --all --no-trunc`)".to_owned(),
+                "to do: try again, or call it by its whole ID (`docker ps --all --no-trunc`)".to_owned(),
             ],
-            Self::StartUnderWay => vec!["to do: try again when it has started".to_owned()],
+            Self::StartUnderWay => vec!["to do: try again when that is done".to_owned()],
             Self::NothingThere { .. } => Vec::new(),
             Self::Internal => vec![
                 "to do: see countersign's log, and report it: this is a bug".to_owned(),
             ],
         }
     }
+}
+
+fn asked(access: &[HostAccess]) -> String {
+    let mut told: Vec<String> = access.iter().take(MAX_ACCESS).map(ToString::to_string).collect();
+    if access.len() > MAX_ACCESS {
+        told.push(format!("{} more", access.len() - MAX_ACCESS));
+    }
+    told.join(", ")
+}
+
+fn host_access(repository: Option<&Repository>, access: &[HostAccess]) -> Vec<String> {
+    let danger = access.first().map(|one| format!("danger: with that it could {}", one.would()));
+    let remedy = match repository {
+        Some(repository) => format!(
+            "to do: leave it out; or have the operator add to countersign.toml: [[rules]] with \
+             repository = \"{repository}\" and allow_host_access = true"
+        ),
+        None => "to do: leave it out; or mount it in a container whose repository a [[rules]] \
+                 entry of countersign.toml names, with allow_host_access = true"
+            .to_owned(),
+    };
+    danger.into_iter().chain([remedy]).collect()
 }
 
 fn missing(reference: &str, teams: &[(String, Vec<String>)]) -> String {

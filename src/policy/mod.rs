@@ -6,25 +6,30 @@
 //! - [`Policy`]: the same, checked, with certificates read. A `Policy` in memory is one
 //!   that can be applied.
 //! - [`plan`]: from an intent, what has to be proven, or a verdict at once.
-//! - [`judge`]: from what was gathered, the verdict.
+//! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
+//!   last (`guard`, `paths`).
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
 mod assess;
 mod build;
 mod document;
 mod evidence;
+mod guard;
 mod holder;
 mod judge;
 mod message;
+mod paths;
 mod plan;
 mod reason;
 mod rules;
 mod verdict;
 
 pub use document::{ConfigError, OnViolation};
-pub use evidence::{Evidence, Gap, Held, HeldImage, Served};
+pub use evidence::{Evidence, Gap, Held, HeldImage, Host, Served};
+pub use guard::{GuardMode, warning};
 pub use holder::Bar;
 pub use judge::judge;
+pub use paths::clean;
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Place, Reason, Shortfall};
 pub use rules::{DockerConfig, Policy, Registry};

@@ -1,11 +1,12 @@
 //! What has to be proven?
 
 use super::evidence::{Held, HeldImage};
+use super::guard::GuardMode;
 use super::reason::Reason;
 use super::rules::Policy;
 use super::verdict::{Grant, Refusal, Verdict};
 use crate::image::{ImageName, Reference, Repository};
-use crate::request::{self, Intent};
+use crate::request::{self, HostAccess, Intent, Permission};
 
 /// Most repositories asked about one image. An image honestly has one or two names.
 const MAX_REPOSITORIES: usize = 8;
@@ -15,8 +16,8 @@ const MAX_REPOSITORIES: usize = 8;
 pub enum Plan {
     /// Decided without evidence.
     Settled(Verdict),
-    /// To be decided by what is shown about this.
-    Prove(Subject),
+    /// To be decided by what is shown about this, and about what it asks of the host.
+    Prove(Subject, Vec<HostAccess>),
 }
 
 /// What would be brought or run.
@@ -31,8 +32,12 @@ pub enum Subject {
         /// The same, read.
         image: ImageName,
     },
-    /// The image that a container was made of.
+    /// The image that a container was made of, and what that container may reach.
     Container(String),
+    /// The image of a container that is to be given more than it has.
+    Running(String),
+    /// No image: a volume.
+    Volume,
     /// A digest that other nodes will run unasked.
     Service(Reference),
     /// The image of a service's previous specification.
@@ -52,19 +57,33 @@ pub fn plan(policy: &Policy, intent: Result<Intent, request::Refusal>) -> Plan {
         }
         Ok(intent) => intent,
     };
+    let prove = |subject| Plan::Prove(subject, Vec::new());
+    let unguarded = policy.guard_mode() == GuardMode::Off;
     match intent {
         Intent::Pass | Intent::Rename => allow(),
         Intent::Guarded { permission, .. } if policy.allows(permission) => allow(),
-        Intent::Guarded { permission, route } => {
-            let reason = Reason::NotPermitted { permission, route };
-            Plan::Settled(Verdict::Deny(Refusal::new(reason)))
+        Intent::Guarded { permission, route } => forbid(permission, route),
+        Intent::Exec { route, .. } if !policy.allows(Permission::Exec) => {
+            forbid(Permission::Exec, route)
         }
-        Intent::Pull(reference) => Plan::Prove(Subject::Pull(reference)),
-        Intent::Create { image, written } => Plan::Prove(Subject::Create { written, image }),
-        Intent::Start { container, .. } => Plan::Prove(Subject::Container(container)),
-        Intent::Service { image, .. } => Plan::Prove(Subject::Service(image)),
-        Intent::Rollback { service } => Plan::Prove(Subject::Rollback(service)),
+        Intent::Volume { .. } | Intent::Exec { .. } | Intent::Update { .. } if unguarded => allow(),
+        Intent::Pull(reference) => prove(Subject::Pull(reference)),
+        Intent::Create { image, written, access } => {
+            Plan::Prove(Subject::Create { written, image }, access)
+        }
+        Intent::Start { container, .. } => prove(Subject::Container(container)),
+        Intent::Service { image, access, .. } => Plan::Prove(Subject::Service(image), access),
+        Intent::Rollback { service } => prove(Subject::Rollback(service)),
+        Intent::Volume { access } => Plan::Prove(Subject::Volume, access),
+        Intent::Exec { container, access, .. } | Intent::Update { container, access } => {
+            Plan::Prove(Subject::Running(container), access)
+        }
     }
+}
+
+fn forbid(permission: Permission, route: &'static str) -> Plan {
+    let reason = Reason::NotPermitted { permission, route };
+    Plan::Settled(Verdict::Deny(Refusal::new(reason)))
 }
 
 /// The repositories whose trust data may speak for a subject: the one it is named

@@ -2,7 +2,7 @@
 
 use super::verdict::Signer;
 use crate::image::{Digest, Repository};
-use crate::request::{self, Permission};
+use crate::request::{self, HostAccess, Permission};
 use crate::trust::notary;
 
 /// Why something is refused: a closed list, each with a stable code that is one word in
@@ -55,6 +55,13 @@ pub enum Reason {
         /// The route.
         route: &'static str,
     },
+    /// It would reach the host, and so what enforces this policy.
+    HostAccess {
+        /// What proved the image, where an image is in question: a rule would have to name it.
+        repository: Option<Repository>,
+        /// All that is asked for and may not be had.
+        access: Vec<HostAccess>,
+    },
     /// There is trust data, and it is not to be trusted.
     TrustData {
         /// Whose.
@@ -76,12 +83,13 @@ pub enum Reason {
         /// What went wrong.
         cause: String,
     },
-    /// A start by name, while containers are being renamed.
+    /// A start, or another call judged by what a container is, by name, while containers are
+    /// being renamed.
     RenameUnderWay {
         /// The name.
         container: String,
     },
-    /// A rename, while a container is being started by name.
+    /// A rename, while such a call is under way.
     StartUnderWay,
     /// The engine has no such container or service.
     NothingThere {
@@ -146,6 +154,7 @@ impl Reason {
             Self::Unregistered { .. } => "unregistered-registry",
             Self::Request(refusal) => refusal.code(),
             Self::NotPermitted { .. } => "not-permitted",
+            Self::HostAccess { .. } => "host-access",
             Self::TrustData { fault, .. } => fault.code(),
             Self::Unavailable { .. } => "trust-data-unavailable",
             Self::Engine { .. } => "engine-unavailable",
@@ -164,7 +173,9 @@ impl Reason {
             | Self::NotSigned { .. }
             | Self::SignatureMissing(_)
             | Self::Unnamed { .. } => Blame::Image,
-            Self::Unregistered { .. } | Self::NotPermitted { .. } => Blame::Policy,
+            Self::Unregistered { .. } | Self::NotPermitted { .. } | Self::HostAccess { .. } => {
+                Blame::Policy
+            }
             Self::Request(_)
             | Self::RenameUnderWay { .. }
             | Self::StartUnderWay
@@ -188,6 +199,7 @@ impl Reason {
             | Self::NotPermitted { .. }
             | Self::RenameUnderWay { .. }
             | Self::StartUnderWay
+            | Self::HostAccess { .. }
             | Self::NothingThere { .. } => 3,
         }
     }

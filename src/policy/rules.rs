@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::document::OnViolation;
+use super::guard::{GuardMode, Rule};
 use crate::request::Permission;
 use crate::trust::KeyId;
 use crate::trust::certificate::Certificate;
@@ -23,6 +24,8 @@ pub struct Policy {
     pub(super) count_nested: bool,
     pub(super) on_violation: OnViolation,
     pub(super) allowed: BTreeSet<Permission>,
+    pub(super) guard_mode: GuardMode,
+    pub(super) rules: Vec<Rule>,
 }
 
 /// A registered registry.

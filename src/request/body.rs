@@ -49,7 +49,12 @@ pub(super) fn json(call: &Call) -> Result<Value<'_>, Refusal> {
     {
         return malformed("the body", "is not as long as its Content-Length says");
     }
-    json::parse(body, Names::Go, LIMITS).or_else(|error| {
+    document(body)
+}
+
+/// Reads one JSON document.
+pub(super) fn document(bytes: &[u8]) -> Result<Value<'_>, Refusal> {
+    json::parse(bytes, Names::Go, LIMITS).or_else(|error| {
         malformed("the body", &format!("is not strict JSON: {}", excerpt(&error.to_string())))
     })
 }
@@ -94,6 +99,38 @@ impl<'v> Fields<'v> {
         }
     }
 
+    /// Whether a member is there and true.
+    pub fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name)? {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => malformed(&self.place(name), "is neither true nor false"),
+        }
+    }
+
+    /// A member that is an array of texts.
+    pub fn texts(&self, name: &str) -> Result<Vec<&'v str>, Refusal> {
+        let elements = match self.get(name)? {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(elements)) => elements,
+            Some(_) => return malformed(&self.place(name), "is not an array"),
+        };
+        let texts = elements.iter().map(Value::as_str).collect::<Option<_>>();
+        texts.map_or_else(|| malformed(&self.place(name), "holds what is not a string"), Ok)
+    }
+
+    /// A member that maps names to texts. The names are the caller's, and case counts.
+    pub fn map(&self, name: &str) -> Result<Vec<(&'v str, &'v str)>, Refusal> {
+        let members = match self.get(name)? {
+            None => return Ok(Vec::new()),
+            Some(Value::Object(members)) => members,
+            Some(_) => return malformed(&self.place(name), "is not an object"),
+        };
+        let texts = members.iter().map(|(key, value)| Some((key, value.as_str()?)));
+        let texts = texts.collect::<Option<_>>();
+        texts.map_or_else(|| malformed(&self.place(name), "holds what is not a string"), Ok)
+    }
+
     /// A member that is an object.
     pub fn object(&self, name: &str) -> Result<Option<Self>, Refusal> {
         match self.get(name)? {
@@ -133,17 +170,6 @@ impl<'v> Fields<'v> {
             Some((_, value)) => Ok(Some(value)),
         }
     }
-}
-
-/// Refuses mounts of the type `image` (API 1.48), which put the content of an image
-/// that nobody asked about into the container (`mount.TypeImage`).
-pub(super) fn no_image_mounts(holder: &Fields<'_>) -> Result<(), Refusal> {
-    for (at, mount) in holder.objects("Mounts")?.iter().enumerate() {
-        if mount.text("Type")? == Some("image") {
-            return Err(Refusal::ImageMount { place: format!("{}[{at}]", holder.place("Mounts")) });
-        }
-    }
-    Ok(())
 }
 
 fn malformed<T>(place: &str, fault: &str) -> Result<T, Refusal> {

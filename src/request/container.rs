@@ -1,11 +1,14 @@
-//! `POST /containers/create`, `…/start`, `…/restart` and `…/rename`.
+//! `POST /containers/create`, `…/start`, `…/restart`, `…/rename`, `…/exec` and `…/update`.
 //!
-//! Source: `postContainersCreate`, `postContainersStart`, `postContainersRestart` and
-//! `postContainerRename` of Docker Engine 20.10, 26, 28 and 29, and
-//! `runconfig.ContainerConfigWrapper` of 20.10.
+//! Source: `postContainersCreate`, `postContainersStart`, `postContainersRestart`,
+//! `postContainerRename`, `postContainerExecCreate` and `postContainerUpdate` of Docker
+//! Engine 20.10, 26, 28 and 29, and `runconfig.ContainerConfigWrapper` of 20.10.
 
 use super::body::{self, Fields};
+use super::host_access::HostAccess;
+use super::host_config;
 use super::intent::{Intent, Routed, StartVerb};
+use super::permission::Permission;
 use super::query::Query;
 use super::refusal::{Refusal, excerpt};
 use crate::image::ContainerId;
@@ -25,10 +28,11 @@ pub(super) fn create(request: &Routed<'_>) -> Result<Intent, Refusal> {
         written: excerpt(written),
         error,
     })?;
+    let mut access = Vec::new();
     for host_config in host_configs(config)? {
-        body::no_image_mounts(&host_config)?;
+        host_config::read(&host_config, &mut access)?;
     }
-    Ok(Intent::Create { image, written: written.to_owned() })
+    Ok(Intent::Create { image, written: written.to_owned(), access })
 }
 
 /// A start. Before API 1.24 its body could replace the container's host configuration.
@@ -39,6 +43,29 @@ pub(super) fn start(request: &Routed<'_>) -> Result<Intent, Refusal> {
 /// A restart.
 pub(super) fn restart(request: &Routed<'_>) -> Result<Intent, Refusal> {
     set_going(request, StartVerb::Restart)
+}
+
+/// A further command in a container, which may be given more than the container has.
+pub(super) fn exec(request: &Routed<'_>) -> Result<Intent, Refusal> {
+    let (permission, route) = (Permission::Exec, request.route);
+    let document = body::json(request.call)?;
+    if Fields::root(&document)?.flag("Privileged")? {
+        let container = request.name()?.to_owned();
+        return Ok(Intent::Exec { container, access: vec![HostAccess::Privileged], route });
+    }
+    Ok(Intent::Guarded { permission, route })
+}
+
+/// New limits for a container. Engines take no devices from it today; what they may take is
+/// all of `container.Resources`.
+pub(super) fn update(request: &Routed<'_>) -> Result<Intent, Refusal> {
+    let document = body::json(request.call)?;
+    let mut access = Vec::new();
+    host_config::resources(&Fields::root(&document)?, &mut access)?;
+    if access.is_empty() {
+        return Ok(Intent::Pass);
+    }
+    Ok(Intent::Update { container: request.name()?.to_owned(), access })
 }
 
 fn set_going(request: &Routed<'_>, verb: StartVerb) -> Result<Intent, Refusal> {
@@ -103,7 +130,11 @@ mod tests {
             (
                 r#"{"Image":"x","HostConfig":{"Mounts":[{"Type":"bind","Source":"/srv"}]}}"#
                     .to_owned(),
-                "create docker.io/library/x".to_owned(),
+                "create docker.io/library/x asking bind of \"/srv\"".to_owned(),
+            ),
+            (
+                r#"{"Image":"x","Privileged":true,"HostConfig":{"PidMode":"host"}}"#.to_owned(),
+                "create docker.io/library/x asking PidMode \"host\", Privileged".to_owned(),
             ),
             (
                 r#"{"Image":"x","HostConfig":{"Mounts":null},"Mounts":[]}"#.to_owned(),
@@ -221,6 +252,32 @@ mod tests {
         ] {
             let outcome = outcome(&call("POST", target, headers, body));
             assert_eq!(outcome, format!("deny {code}"), "{target}");
+        }
+    }
+
+    #[test]
+    fn reads_what_a_container_is_given_later() {
+        for (call_of, body, meant) in [
+            ("exec", r#"{"Cmd":["sh"],"Privileged":false}"#, "guarded exec"),
+            ("exec", "{}", "guarded exec"),
+            ("exec", r#"{"Cmd":["sh"],"Privileged":true}"#, "exec web asking Privileged"),
+            ("exec", r#"{"privileged":true}"#, "deny ambiguous-name"),
+            ("exec", r#"{"Privileged":"yes"}"#, "deny body-malformed"),
+            ("exec", "", "deny body-withheld"),
+            ("update", r#"{"Memory":1,"Devices":null,"CgroupParent":""}"#, "pass"),
+            ("update", r#"{"Devices":[]}"#, "pass"),
+            (
+                "update",
+                r#"{"Devices":[{"PathOnHost":"/dev/sda"}],"DeviceCgroupRules":["a *:* rwm"]}"#,
+                "update web asking device \"/dev/sda\", device rule \"a *:* rwm\"",
+            ),
+            ("update", r#"{"CgroupParent":"/x"}"#, "update web asking parent cgroup \"/x\""),
+            ("update", r#"{"devices":[]}"#, "deny ambiguous-name"),
+            ("update", "", "deny body-withheld"),
+        ] {
+            let target = format!("/v1.41/containers/web/{call_of}");
+            let headers = [("Content-Type", "application/json")];
+            assert_eq!(outcome(&call("POST", &target, &headers, body)), meant, "{call_of} {body}");
         }
     }
 }

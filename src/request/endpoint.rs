@@ -10,7 +10,7 @@ use super::permission::Permission::{
 };
 use super::refusal::{Refusal, excerpt};
 use super::target::{Segment, Target};
-use super::{container, pull, service};
+use super::{container, mounts, pull, service};
 
 /// What is done about a route.
 #[derive(Clone, Copy)]
@@ -83,7 +83,7 @@ const TABLE: &[Endpoint] = &[
 
     // What a container runs besides its image.
     on("PUT",     "/containers/{name:.*}/archive", Guarded(ArchiveUpload)),
-    on("POST",    "/containers/{name:.*}/exec", Guarded(Exec)),
+    on("POST",    "/containers/{name:.*}/exec", Read(container::exec)),
     on("POST",    "/exec/{name:.*}/start", Guarded(Exec)),
     on("POST",    "/exec/{name:.*}/resize", Pass),
     on("POST",    "/containers/{name:.*}/checkpoints", Guarded(Checkpoint)),
@@ -97,7 +97,7 @@ const TABLE: &[Endpoint] = &[
     on("POST",    "/containers/{name:.*}/resize", Pass),
     on("POST",    "/containers/{name:.*}/stop", Pass),
     on("POST",    "/containers/{name:.*}/unpause", Pass),
-    on("POST",    "/containers/{name:.*}/update", Pass),
+    on("POST",    "/containers/{name:.*}/update", Read(container::update)),
     on("POST",    "/containers/{name:.*}/wait", Pass),
     on("POST",    "/containers/prune", Pass),
     on("DELETE",  "/containers/{name:.*}", Pass),
@@ -132,13 +132,13 @@ const TABLE: &[Endpoint] = &[
     on("POST",    "/plugins/{name:.*}/upgrade", Guarded(Plugins)),
     on("DELETE",  "/plugins/{name:.*}", Guarded(Plugins)),
 
-    // Networks and volumes.
+    // Networks and volumes. PUT takes no options of the local driver, only cluster volumes.
     on("POST",    "/networks/create", Pass),
     on("POST",    "/networks/{id:.*}/connect", Pass),
     on("POST",    "/networks/{id:.*}/disconnect", Pass),
     on("POST",    "/networks/prune", Pass),
     on("DELETE",  "/networks/{id:.*}", Pass),
-    on("POST",    "/volumes/create", Pass),
+    on("POST",    "/volumes/create", Read(mounts::create_volume)),
     on("POST",    "/volumes/prune", Pass),
     on("PUT",     "/volumes/{name:.*}", Pass),
     on("DELETE",  "/volumes/{name:.*}", Pass),
@@ -237,7 +237,6 @@ mod tests {
             ("POST", "/images/load?quiet=1", "load"),
             ("POST", "/images/create?fromSrc=-", "import"),
             ("PUT", "/containers/a/archive?path=/", "archive_upload"),
-            ("POST", "/containers/a/exec", "exec"),
             ("POST", "/exec/a/start", "exec"),
             ("POST", "/swarm/join", "swarm_admin"),
             ("DELETE", "/nodes/a?force=1", "swarm_admin"),
@@ -273,7 +272,6 @@ mod tests {
             ("DELETE", "/images/h.io:5/a/b%40sha256:00"),
             ("POST", "/images/h.io:5/a/b/push?tag=1"),
             ("POST", "/networks/a/connect"),
-            ("POST", "/volumes/create"),
             ("PUT", "/volumes/a?version=1"),
             ("DELETE", "/services/a"),
             ("POST", "/secrets/a/update?version=1"),

@@ -3,15 +3,16 @@
 use crate::image::{ImageName, Reference};
 
 use super::endpoint::{self, Decision};
+use super::host_access::HostAccess;
 use super::permission::Permission;
 use super::refusal::Refusal;
 use super::target::{Target, is_plain, is_read};
 use super::wire::Call;
 
-/// What a call would do, as far as image content is concerned.
+/// What a call would do, as far as image content and the host are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// Nothing that brings or runs image content.
+    /// Nothing that brings or runs image content, or reaches the host.
     Pass,
     /// Something that goes around signatures, and that only the operator can allow.
     Guarded {
@@ -28,6 +29,8 @@ pub enum Intent {
         image: ImageName,
         /// The same as the caller spelled it, which is what the engine resolves.
         written: String,
+        /// What it asks of the host.
+        access: Vec<HostAccess>,
     },
     /// Run a container, whose own image decides.
     Start {
@@ -44,11 +47,34 @@ pub enum Intent {
         image: Reference,
         /// How.
         verb: ServiceVerb,
+        /// What it asks of the nodes.
+        access: Vec<HostAccess>,
     },
     /// Return a service to its previous specification, whose image decides.
     Rollback {
         /// The service's name or ID, as the caller wrote it.
         service: String,
+    },
+    /// Make a volume of something of the host.
+    Volume {
+        /// What of it.
+        access: Vec<HostAccess>,
+    },
+    /// Run a command in a container, with more than the container has.
+    Exec {
+        /// The container's name or ID, as the caller wrote it.
+        container: String,
+        /// What it asks of the host.
+        access: Vec<HostAccess>,
+        /// The pattern of the route, for messages.
+        route: &'static str,
+    },
+    /// Give a container more than it has.
+    Update {
+        /// The container's name or ID, as the caller wrote it.
+        container: String,
+        /// What it asks of the host.
+        access: Vec<HostAccess>,
     },
 }
 

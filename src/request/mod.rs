@@ -14,7 +14,9 @@
 //! 2. the request target is split by hand, since every parser cuts it elsewhere (`target`);
 //! 3. one table says what each route of the API means (`endpoint`);
 //! 4. the routes that bring or run image content have a reader of their own (`pull`,
-//!    `container`, `service`), on top of one query reader and one body reader.
+//!    `container`, `service`), on top of one query reader and one body reader;
+//! 5. what a call asks of the host beside an image is read into a closed list
+//!    ([`HostAccess`]), of calls and of what exists alike (`host_config`, `mounts`).
 //!
 //! Whatever none of these knows is refused. Of what came of a call, [`created`] reads the
 //! one thing that is judged again: which container a create has made.
@@ -23,7 +25,10 @@ mod body;
 mod container;
 mod created;
 mod endpoint;
+mod host_access;
+mod host_config;
 mod intent;
+mod mounts;
 mod permission;
 mod pull;
 mod query;
@@ -36,7 +41,11 @@ mod wire;
 mod recorded;
 
 pub use created::created;
+pub use host_access::HostAccess;
+pub use host_config::stored_access;
 pub use intent::{Intent, ServiceVerb, StartVerb, read};
+pub use mounts::volume_access;
 pub use permission::Permission;
 pub use refusal::Refusal;
+pub use service::specified_access;
 pub use wire::{ACTIVATE, Answer, Call, Response, WireError};

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Call, Intent, Refusal, ServiceVerb, StartVerb, read};
+use super::{Call, HostAccess, Intent, Refusal, ServiceVerb, StartVerb, read};
 
 /// The header with which a caller proves that there is no body.
 pub(super) const NO_BODY: &[(&str, &str)] = &[("Content-Length", "0")];
@@ -32,22 +32,32 @@ pub(super) fn outcome(call: &Call) -> String {
         Ok(Intent::Pass) => "pass".to_owned(),
         Ok(Intent::Guarded { permission, .. }) => format!("guarded {permission}"),
         Ok(Intent::Pull(image)) => format!("pull {image}"),
-        Ok(Intent::Create { image, .. }) => format!("create {image}"),
+        Ok(Intent::Create { image, access, .. }) => format!("create {image}{}", asking(&access)),
         Ok(Intent::Start { container, verb: StartVerb::Start }) => format!("start {container}"),
         Ok(Intent::Start { container, verb: StartVerb::Restart }) => format!("restart {container}"),
         Ok(Intent::Rename) => "rename".to_owned(),
-        Ok(Intent::Service { image, verb: ServiceVerb::Create }) => {
-            format!("service create {image}")
-        }
-        Ok(Intent::Service { image, verb: ServiceVerb::Update }) => {
-            format!("service update {image}")
+        Ok(Intent::Service { image, verb, access }) => {
+            let verb = if verb == ServiceVerb::Create { "create" } else { "update" };
+            format!("service {verb} {image}{}", asking(&access))
         }
         Ok(Intent::Rollback { service }) => format!("rollback {service}"),
+        Ok(Intent::Volume { access }) => format!("volume{}", asking(&access)),
+        Ok(Intent::Exec { container, access, .. }) => {
+            format!("exec {container}{}", asking(&access))
+        }
+        Ok(Intent::Update { container, access }) => {
+            format!("update {container}{}", asking(&access))
+        }
         Err(refusal) => {
             check_words(&refusal);
             format!("deny {}", refusal.code())
         }
     }
+}
+
+fn asking(access: &[HostAccess]) -> String {
+    let told: Vec<String> = access.iter().map(ToString::to_string).collect();
+    if told.is_empty() { String::new() } else { format!(" asking {}", told.join(", ")) }
 }
 
 /// A refusal is one line of sane length, and says what to do.
@@ -63,7 +73,7 @@ struct Case<'a> {
     why: String,
     #[serde(borrow)]
     call: &'a RawValue,
-    expect: &'a str,
+    expect: String,
 }
 
 #[test]

@@ -7,7 +7,10 @@
 use crate::image::{ImageName, Reference};
 
 use super::body::{self, Fields};
+use super::host_access::HostAccess;
+use super::host_config;
 use super::intent::{Intent, Routed, ServiceVerb};
+use super::mounts;
 use super::query::Query;
 use super::refusal::{Refusal, excerpt};
 
@@ -51,8 +54,43 @@ fn specified(request: &Routed<'_>, verb: ServiceVerb) -> Result<Intent, Refusal>
         return Err(Refusal::PluginRuntime { place: task.place("PluginSpec") });
     }
     let container = member(&task, "ContainerSpec")?;
-    body::no_image_mounts(&container)?;
-    fixed_image(&container).map(|image| Intent::Service { image, verb })
+    let access = asked(&container)?;
+    fixed_image(&container).map(|image| Intent::Service { image, verb, access })
+}
+
+/// Reads the `ContainerSpec` of a specification that exists, as the engine tells it.
+pub fn specified_access(container_spec: &str) -> Result<Vec<HostAccess>, Refusal> {
+    asked(&Fields::root(&body::document(container_spec.as_bytes())?)?)
+}
+
+/// What a `ContainerSpec` asks of the nodes (`swarm.ContainerSpec`, `swarm.Privileges`).
+fn asked(container: &Fields<'_>) -> Result<Vec<HostAccess>, Refusal> {
+    let mut found = Vec::new();
+    host_config::capabilities(&container.texts("CapabilityAdd")?, &mut found);
+    mounts::read_mounts(container, &mut found)?;
+    let Some(privileges) = container.object("Privileges")? else { return Ok(found) };
+    for (name, default) in [("Seccomp", "default"), ("AppArmor", "default")] {
+        if let Some(profile) = privileges.object(name)?
+            && let Some(mode) = profile.text("Mode")?
+            && !mode.is_empty()
+            && mode != default
+        {
+            found.push(HostAccess::SecurityOpt(excerpt(&format!("{name} {mode}"))));
+        }
+    }
+    if let Some(context) = privileges.object("SELinuxContext")? {
+        let named = ["User", "Role", "Type", "Level"];
+        let chosen = |name| Ok(context.text(name)?.is_some_and(|text| !text.is_empty()));
+        if context.flag("Disable")? {
+            found.push(HostAccess::SecurityOpt("SELinuxContext.Disable".to_owned()));
+        }
+        for name in named {
+            if chosen(name)? {
+                found.push(HostAccess::SecurityOpt(format!("SELinuxContext.{name}")));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A member without which there is no image.
@@ -77,6 +115,7 @@ fn fixed_image(container: &Fields<'_>) -> Result<Reference, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::super::recorded::{call, outcome};
+    use super::specified_access;
 
     const D: &str = "sha256:145efec3e7674af0ea621617610fabe76eb46cfa88a9b225311d118e1d70acd8";
 
@@ -91,7 +130,7 @@ mod tests {
         for body in [
             r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x:1@$D"}}}"#,
             r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x:1@$D"},"Runtime":"container"}}"#,
-            r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x:1@$D","Mounts":[{"Type":"bind"}]},
+            r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x:1@$D","Mounts":[{"Type":"tmpfs"}]},
                 "Runtime":"","PluginSpec":null}}"#,
         ] {
             for target in ["/v1.30/services/create", "/v1.53/services/create", "/services/create"] {
@@ -144,6 +183,32 @@ mod tests {
                 assert_eq!(post(target, body), format!("deny {code}"), "{target} {body}");
             }
         }
+    }
+
+    #[test]
+    fn reads_what_a_service_asks_of_the_nodes() {
+        for (members, asked) in [
+            ("", ""),
+            (r#","CapabilityAdd":["CAP_CHOWN"],"Privileges":null"#, ""),
+            (r#","CapabilityAdd":["CAP_SYS_ADMIN"]"#, r#" asking capability "SYS_ADMIN""#),
+            (r#","Mounts":[{"Type":"bind","Source":"/etc"}]"#, r#" asking bind of "/etc""#),
+            (r#","Privileges":{"Seccomp":{"Mode":"default"},"SELinuxContext":{}}"#, ""),
+            (
+                r#","Privileges":{"Seccomp":{"Mode":"unconfined"},"AppArmor":{"Mode":"disabled"},
+                    "SELinuxContext":{"Disable":true,"Type":"t"}}"#,
+                " asking security option \"Seccomp unconfined\", security option \
+                 \"AppArmor disabled\", security option \"SELinuxContext.Disable\", \
+                 security option \"SELinuxContext.Type\"",
+            ),
+        ] {
+            let spec = format!(r#"{{"Image":"h.io/x@$D"{members}}}"#);
+            let body = format!(r#"{{"TaskTemplate":{{"ContainerSpec":{spec}}}}}"#);
+            let meant = format!("service create h.io/x@{D}{asked}");
+            assert_eq!(post("/v1.41/services/create", &body), meant, "{members}");
+            let stored = specified_access(&spec).unwrap();
+            assert_eq!(stored.is_empty(), asked.is_empty(), "{members}");
+        }
+        assert_eq!(specified_access("[]").unwrap_err().code(), "body-malformed");
     }
 
     #[test]

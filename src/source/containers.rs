@@ -1,6 +1,6 @@
 //! Containers that run: which there are, and how they end.
 
-use hyper::{Method, StatusCode, Uri};
+use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
 use super::engine::{Engine, read, refused};
@@ -37,8 +37,8 @@ impl Running {
 impl Engine {
     /// The containers that run now, paused ones among them.
     pub async fn containers(&self) -> Result<Vec<Running>, EngineError> {
-        let url = self.fixed_url("/containers/json")?;
-        let found: Vec<ListAnswer> = read(&self.ask(Method::GET, url, MAX_LIST).await?)?;
+        let url = self.url("containers/json")?;
+        let found: Vec<ListAnswer> = read(&self.send(Method::GET, url, MAX_LIST).await?)?;
         let told = |one: &ListAnswer| {
             let names = one.names.as_deref().unwrap_or_default();
             Running::told(&one.id, names.first().map_or("", String::as_str))
@@ -49,8 +49,8 @@ impl Engine {
     /// Removes a container with its nameless volumes, running or not. One that is gone is
     /// as good as removed.
     pub async fn remove(&self, id: &ContainerId) -> Result<(), EngineError> {
-        let url = self.fixed_url(&format!("/containers/{id}?force=1&v=1"))?;
-        let answer = self.ask(Method::DELETE, url, MAX_WORD).await?;
+        let url = self.url(&format!("containers/{id}?force=1&v=1"))?;
+        let answer = self.send(Method::DELETE, url, MAX_WORD).await?;
         done(&answer, &[StatusCode::NOT_FOUND]).map(|_| ())
     }
 
@@ -58,14 +58,9 @@ impl Engine {
     /// Engines do not start one again that was killed so, whatever its restart policy
     /// (`HasBeenManuallyStopped`).
     pub async fn kill(&self, id: &ContainerId) -> Result<bool, EngineError> {
-        let url = self.fixed_url(&format!("/containers/{id}/kill"))?;
-        let answer = self.ask(Method::POST, url, MAX_WORD).await?;
+        let url = self.url(&format!("containers/{id}/kill"))?;
+        let answer = self.send(Method::POST, url, MAX_WORD).await?;
         done(&answer, &[StatusCode::NOT_FOUND, StatusCode::CONFLICT])
-    }
-
-    /// The URL of a path that holds nothing that could not stand in one.
-    pub(super) fn fixed_url(&self, path: &str) -> Result<Uri, EngineError> {
-        self.url(path).ok_or_else(|| EngineError::Name { name: quote(path) })
     }
 }
 

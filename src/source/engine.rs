@@ -58,25 +58,6 @@ pub struct LocalImage {
     pub has_true_digests: bool,
 }
 
-/// A container the engine holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Container {
-    /// Its whole ID.
-    pub id: String,
-    /// The ID of the image it was made from (`.Image`), fixed for its life.
-    pub image: String,
-    /// The image as the caller wrote it (`.Config.Image`): for messages, never for proof.
-    pub config_image: String,
-}
-
-/// A swarm service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
-    /// The image of the specification a rollback would return to, where there is such a
-    /// specification and it runs an image.
-    pub previous_image: Option<String>,
-}
-
 impl Engine {
     /// An engine on this socket. Connects to nothing yet.
     pub fn new(socket: &Path) -> Result<Self, EngineError> {
@@ -118,28 +99,8 @@ impl Engine {
         }))
     }
 
-    /// The container of this ID or name. Nothing if there is none.
-    pub async fn container(&self, id: &str) -> Result<Option<Container>, EngineError> {
-        let found = self.get::<ContainerAnswer>("containers", no_slash(id)?).await?;
-        Ok(found.map(|found| Container {
-            id: found.id,
-            image: found.image,
-            config_image: found.config.image,
-        }))
-    }
-
-    /// The service of this ID or name. Nothing if there is none.
-    pub async fn service(&self, id: &str) -> Result<Option<Service>, EngineError> {
-        let found = self.get::<ServiceAnswer>("services", no_slash(id)?).await?;
-        Ok(found.map(|found| Service {
-            previous_image: found
-                .previous_spec
-                .and_then(|spec| spec.task_template.container_spec)
-                .map(|spec| spec.image),
-        }))
-    }
-
-    async fn get<T: DeserializeOwned>(
+    /// `GET /KIND/NAME`, or the inspection below it. Nothing if the engine answers 404.
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         kind: &str,
         name: &str,
@@ -148,21 +109,29 @@ impl Engine {
         if name.len() > MAX_NAME {
             return Err(bad_name());
         }
-        // A service's own path is the inspection; the others have it below them.
-        let tail = if kind == "services" { "" } else { "/json" };
+        // A service's own path is the inspection, and a volume's; the others have it below.
+        let tail = if matches!(kind, "services" | "volumes") { "" } else { "/json" };
         let name = url::path_part(name).ok_or_else(bad_name)?;
-        let url = self.url(&format!("/{kind}/{name}{tail}")).ok_or_else(bad_name)?;
-        let answer = self.ask(Method::GET, url, MAX_ANSWER).await?;
+        self.ask(&format!("{kind}/{name}{tail}")).await
+    }
+
+    /// `GET /path`, where `path` is already encoded. Nothing if the engine answers 404.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<Option<T>, EngineError> {
+        let answer = self.send(Method::GET, self.url(path)?, MAX_ANSWER).await?;
         if answer.status == StatusCode::NOT_FOUND { Ok(None) } else { read(&answer).map(Some) }
     }
 
-    /// The URL of an encoded path of the API.
-    pub(super) fn url(&self, path: &str) -> Option<Uri> {
-        format!("{}{path}", self.base).parse().ok()
+    /// The URL of a path that is already encoded.
+    pub(super) fn url(&self, path: &str) -> Result<Uri, EngineError> {
+        let url = format!("{}/{path}", self.base).parse();
+        url.map_err(|_| EngineError::Name { name: quote(path) })
     }
 
     /// One exchange.
-    pub(super) async fn ask(
+    pub(super) async fn send(
         &self,
         method: Method,
         url: Uri,
@@ -221,9 +190,9 @@ pub(super) fn refused(answer: &Answer) -> EngineError {
     EngineError::Status { status: answer.status.as_u16(), message: words(answer) }
 }
 
-/// IDs and names of containers and services hold no slash. What holds one would be
+/// IDs and names of containers, services and volumes hold no slash. What holds one would be
 /// another path of the API.
-fn no_slash(id: &str) -> Result<&str, EngineError> {
+pub(super) fn no_slash(id: &str) -> Result<&str, EngineError> {
     if id.contains('/') { Err(EngineError::Name { name: quote(id) }) } else { Ok(id) }
 }
 
@@ -271,38 +240,6 @@ impl ImageAnswer {
 #[derive(Deserialize)]
 struct DescriptorAnswer {
     digest: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ContainerAnswer {
-    id: String,
-    image: String,
-    config: ConfigAnswer,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ConfigAnswer {
-    image: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ServiceAnswer {
-    previous_spec: Option<SpecAnswer>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SpecAnswer {
-    task_template: TaskAnswer,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TaskAnswer {
-    container_spec: Option<ConfigAnswer>,
 }
 
 #[cfg(test)]
@@ -372,39 +309,9 @@ mod tests {
         for id in ["", "a/b", "../images/x", "x/logs"] {
             assert!(matches!(engine.container(id).await, Err(EngineError::Name { .. })), "{id}");
             assert!(matches!(engine.service(id).await, Err(EngineError::Name { .. })), "{id}");
+            assert!(matches!(engine.volume(id).await, Err(EngineError::Name { .. })), "{id}");
         }
         assert_eq!(seen.requests().len(), asked);
-    }
-
-    #[tokio::test]
-    async fn reads_containers_and_services() {
-        let (_folder, seen, engine) = start(|asked| match asked.line() {
-            "GET /containers/web/json" => ok(&format!(
-                r#"{{"Id":"c0ffee","Image":"{A}","Name":"/web","Config":{{"Image":"h.io/x"}}}}"#
-            )),
-            "GET /services/one" => {
-                ok(r#"{"ID":"s1","Spec":{"Name":"one"},"PreviousSpec":{"TaskTemplate":
-                        {"ContainerSpec":{"Image":"h.io/x:1"}}}}"#)
-            }
-            "GET /services/new" => ok(r#"{"ID":"s2","Spec":{"Name":"new"}}"#),
-            "GET /services/plugin" => ok(r#"{"PreviousSpec":{"TaskTemplate":{"PluginSpec":{}}}}"#),
-            _ => answer("404 Not Found", &[], r#"{"message":"no such thing"}"#),
-        });
-        let container = engine.container("web").await.unwrap().unwrap();
-        let expected = Container {
-            id: "c0ffee".to_owned(),
-            image: A.to_owned(),
-            config_image: "h.io/x".to_owned(),
-        };
-        assert_eq!(container, expected);
-        assert_eq!(engine.container("gone").await.unwrap(), None);
-        let previous =
-            |image: Option<&str>| Some(Service { previous_image: image.map(ToOwned::to_owned) });
-        assert_eq!(engine.service("one").await.unwrap(), previous(Some("h.io/x:1")));
-        assert_eq!(engine.service("new").await.unwrap(), previous(None));
-        assert_eq!(engine.service("plugin").await.unwrap(), previous(None));
-        assert_eq!(engine.service("gone").await.unwrap(), None);
-        assert_eq!(seen.connections(), 1);
     }
 
     #[tokio::test]

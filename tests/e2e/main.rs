@@ -14,8 +14,10 @@
 )]
 
 mod faults;
+mod host_access;
 mod lab;
 mod lifecycle;
+mod managed;
 mod node;
 mod ordinary;
 mod outcome;
@@ -62,7 +64,9 @@ fn main() {
         lifecycle::STORIES,
         races::STORIES,
         watch::STORIES,
+        managed::STORIES,
         faults::STORIES,
+        host_access::STORIES,
         verdicts::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story)| {

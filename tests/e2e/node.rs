@@ -181,6 +181,11 @@ impl Files {
         command
     }
 
+    /// All that the plugin has written to its log.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
     fn log(&self) -> File {
         File::options().create(true).append(true).open(&self.log).unwrap()
     }

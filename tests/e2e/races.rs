@@ -107,8 +107,10 @@ fn a_start_that_takes_long_keeps_names_and_nothing_else(stage: &Stage) {
     node.docker(format!("start {}", id.text())).expect_ok().and_within(soon);
     node.docker(format!("run --rm {app}:1")).expect_ok().and_within(soon);
     node.docker("rename quick other")
-        .expect_denied("containers keep their names while one is being started by its name")
-        .and_says("to do: try again when it has started")
+        .expect_denied(
+            "containers keep their names while one is being started or changed by its name",
+        )
+        .and_says("to do: try again when that is done")
         .and_within(Duration::from_secs(12));
     restart.outcome(stage).expect_ok();
     node.docker("rename quick other").expect_ok().and_within(soon);

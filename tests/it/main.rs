@@ -1,5 +1,6 @@
-//! Tests against recorded data: trust data made by the real programs, and calls sent by
-//! real engines. One binary, so that it links once.
+//! Tests of the whole: the verifier on trust data made by the real programs, the real
+//! program on its socket and its command line, and the sources against their own rules.
+//! One binary, so that it links once.
 
 #![allow(
     clippy::expect_used,
@@ -19,6 +20,7 @@ mod mutations;
 mod node;
 mod notary;
 mod notary_faults;
+mod packaging;
 mod repositories;
 mod scene;
 mod socket;

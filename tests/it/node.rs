@@ -40,7 +40,7 @@ impl Node {
         self.path("plugin.sock")
     }
 
-    /// `countersign COMMAND`, told where things are. What it says goes to the file `log`.
+    /// `countersign COMMAND`, told where things are, in an environment that says nothing.
     pub fn command(&self, command: &str) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_countersign"));
         program.arg(command).arg("--config").arg(self.path("countersign.toml"));
@@ -49,7 +49,7 @@ impl Node {
         program
     }
 
-    /// `countersign serve`, not started yet.
+    /// `countersign serve`, not started yet. What it says goes to the file `log`.
     pub fn serve_command(&self) -> Command {
         let mut program = self.command("serve");
         program.arg("--socket").arg(self.socket()).arg("--engine").arg(self.path("engine.sock"));

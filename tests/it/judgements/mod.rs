@@ -1,5 +1,6 @@
 //! Policies on built repositories: who has to have signed, who did, and what is said.
 
+mod host_access;
 mod images;
 mod people;
 

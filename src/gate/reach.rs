@@ -1,0 +1,110 @@
+//! Reach: what would a container get of the host, and what has to be known to judge that?
+
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use super::Gate;
+use crate::policy::{GuardMode, Host, clean};
+use crate::request::{self, HostAccess};
+use crate::source::{self, Container, Deadline, Engine, EngineError, Mount};
+
+/// Most paths and volumes looked up for one container. One honestly has a dozen.
+const MAX_LOOKUPS: usize = 128;
+
+impl Gate {
+    /// What is known of the host, for judging what is asked of it.
+    pub(super) async fn host(&self, mut asked: Vec<HostAccess>, deadline: Deadline) -> Host {
+        asked.sort();
+        asked.dedup();
+        let mut host = Host { asked, ..Host::default() };
+        let Some(engine) = &self.engine else { return host };
+        if host.asked.is_empty() || self.policy.guard_mode() == GuardMode::Off {
+            return host;
+        }
+        if let Err(cause) = self.look_up(engine, &mut host, deadline).await {
+            host.unknown = Some(cause.to_string());
+        }
+        host
+    }
+
+    async fn look_up(
+        &self,
+        engine: &Engine,
+        host: &mut Host,
+        deadline: Deadline,
+    ) -> Result<(), LookupError> {
+        if host.asked.len() > MAX_LOOKUPS {
+            return Err(LookupError::TooMany);
+        }
+        let volumes: Vec<String> = host.asked.iter().filter_map(volume).collect();
+        for name in volumes {
+            if let Some(volume) = engine.volume(&name).await? {
+                let options = volume.options.unwrap_or_default();
+                let options: Vec<_> =
+                    options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+                host.asked.extend(request::volume_access(&volume.driver, &options));
+            }
+        }
+        let sources: Vec<String> = host.asked.iter().filter_map(bound).collect();
+        let names_runtime = host.asked.iter().any(|one| matches!(one, HostAccess::Runtime(_)));
+        if sources.is_empty() && !names_runtime {
+            return Ok(());
+        }
+        let defaults = engine.defaults().await?;
+        host.default_runtime = Some(defaults.default_runtime);
+        let own = self.own.iter().map(PathBuf::as_path);
+        for folder in own.chain([Path::new(&defaults.docker_root_dir)]) {
+            let path = folder.to_str().and_then(clean).ok_or(LookupError::OwnFolder)?;
+            host.protected.extend(source::leads_to(&path, deadline).await.ok());
+            host.protected.push(path);
+        }
+        for path in sources {
+            // What cannot be followed is refused by its not being known.
+            match source::leads_to(&path, deadline).await {
+                Ok(end) => drop(host.leads_to.insert(path, end)),
+                Err(error) => warn!(path, %error, "where a bind leads is not known"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why it cannot be said what a container would get.
+#[derive(Debug, thiserror::Error)]
+enum LookupError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("one call asks for more than {MAX_LOOKUPS} things of the host")]
+    TooMany,
+    #[error("a folder of countersign's or the engine's own has no absolute path of UTF-8")]
+    OwnFolder,
+}
+
+/// What a container that exists may reach: by how it was made, and by what is mounted in it,
+/// be it from other containers.
+pub(super) fn of_container(container: &Container) -> Result<Vec<HostAccess>, request::Refusal> {
+    let mut access = request::stored_access(&container.host_config)?;
+    access.extend(container.mounts.iter().filter_map(mounted));
+    Ok(access)
+}
+
+fn mounted(mount: &Mount) -> Option<HostAccess> {
+    match mount.kind.as_str() {
+        "bind" => {
+            let source = mount.source.clone();
+            Some(HostAccess::Bind { source, read_only: !mount.writable })
+        }
+        "volume" => Some(HostAccess::Volume(mount.name.clone())),
+        _ => None,
+    }
+}
+
+fn volume(access: &HostAccess) -> Option<String> {
+    if let HostAccess::Volume(name) = access { Some(name.clone()) } else { None }
+}
+
+/// The clean path of a bind.
+fn bound(access: &HostAccess) -> Option<String> {
+    if let HostAccess::Bind { source, .. } = access { clean(source) } else { None }
+}

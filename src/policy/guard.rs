@@ -1,0 +1,175 @@
+//! Guarding the guard: calls that would reach the enforcement itself.
+//!
+//! A signed image that gets the host's root folder, its processes or its devices can end
+//! all enforcement, so that is refused, whoever signed it, unless a rule of the policy names
+//! the repository that proved the image.
+
+use super::evidence::Host;
+use super::paths::{clean, is_harmless, is_protected};
+use super::reason::Reason;
+use super::rules::Policy;
+use super::verdict::{Grant, Verdict};
+use crate::image::{Repository, RepositoryPattern};
+use crate::request::HostAccess;
+
+/// What is done about access to the host (`[guard] mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuardMode {
+    /// It is refused, unless a rule allows it.
+    #[default]
+    Enforce,
+    /// It is allowed, and told in the log.
+    Log,
+    /// It is not looked at.
+    Off,
+}
+
+/// What the policy says about some repositories (`[[rules]]`).
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub repository: RepositoryPattern,
+    pub allow_host_access: bool,
+}
+
+impl Policy {
+    /// What is done about access to the host.
+    pub fn guard_mode(&self) -> GuardMode {
+        self.guard_mode
+    }
+
+    /// Whether the most specific rule for a repository allows access to the host.
+    fn allows_host_access(&self, repository: &Repository) -> bool {
+        self.rules
+            .iter()
+            .filter(|rule| rule.repository.matches(repository))
+            .max_by_key(|rule| rule.repository.specificity())
+            .is_some_and(|rule| rule.allow_host_access)
+    }
+}
+
+/// Lets a grant stand, or says what it must not bring along.
+pub(super) fn admit(policy: &Policy, grant: Grant, host: &Host) -> Result<Grant, Reason> {
+    match objection(policy, &grant, host) {
+        Some(reason) if policy.guard_mode == GuardMode::Enforce => Err(reason),
+        _ => Ok(grant),
+    }
+}
+
+/// What the log is told of access that is allowed only since the guard does not enforce.
+pub fn warning(policy: &Policy, verdict: &Verdict, host: &Host) -> Option<String> {
+    match (policy.guard_mode, verdict) {
+        (GuardMode::Log, Verdict::Allow(grant)) => {
+            let reason = objection(policy, grant, host)?.to_string();
+            let sentence = reason.lines().next().unwrap_or_default();
+            Some(format!("[guard] mode = \"enforce\" would refuse this: {sentence}"))
+        }
+        _ => None,
+    }
+}
+
+fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
+    let repository = match grant {
+        // Without an image nothing will run; what runs after all is judged at its start.
+        Grant::NothingThere => return None,
+        Grant::Proven { repository, .. } if policy.allows_host_access(repository) => return None,
+        Grant::Proven { repository, .. } => Some(repository.clone()),
+        Grant::NotJudged => None,
+    };
+    if let Some(cause) = &host.unknown {
+        return Some(Reason::Engine { cause: cause.clone() });
+    }
+    let mut access: Vec<HostAccess> =
+        host.asked.iter().filter(|one| is_harmful(one, host)).cloned().collect();
+    access.sort();
+    access.dedup();
+    (!access.is_empty()).then_some(Reason::HostAccess { repository, access })
+}
+
+fn is_harmful(access: &HostAccess, host: &Host) -> bool {
+    match access {
+        HostAccess::Privileged
+        | HostAccess::PidMode(_)
+        | HostAccess::IpcMode(_)
+        | HostAccess::UsernsMode(_)
+        | HostAccess::CgroupnsMode(_)
+        | HostAccess::Capability(_)
+        | HostAccess::Device(_)
+        | HostAccess::DeviceCgroupRule(_)
+        | HostAccess::DeviceRequest(_)
+        | HostAccess::SecurityOpt(_)
+        | HostAccess::Uncovered(_)
+        | HostAccess::CgroupParent(_)
+        | HostAccess::Annotation(_)
+        | HostAccess::VolumeDevice(_)
+        | HostAccess::VolumesFrom(_) => true,
+        HostAccess::Runtime(name) => host.default_runtime.as_ref() != Some(name),
+        HostAccess::Bind { source, read_only } => binds_harmfully(source, *read_only, host),
+        // By itself a name; what the engine says of its volume is asked for beside it.
+        HostAccess::Volume(_) => false,
+    }
+}
+
+/// Whether a bind reaches what is protected: by what it is called, or by where it leads.
+fn binds_harmfully(source: &str, read_only: bool, host: &Host) -> bool {
+    let Some(path) = clean(source) else { return true };
+    if is_harmless(&path, read_only) {
+        return false;
+    }
+    let reaches = |path: &str| is_protected(path, &host.protected);
+    match host.leads_to.get(&path) {
+        _ if reaches(&path) => true,
+        Some(end) => reaches(end) && !is_harmless(end, read_only),
+        // Nobody could say where it leads.
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(source: &str, read_only: bool) -> HostAccess {
+        HostAccess::Bind { source: source.to_owned(), read_only }
+    }
+
+    #[test]
+    fn binds_are_judged_by_name_and_by_where_they_lead() {
+        let leads = [
+            ("/srv/site", "/srv/site"),
+            ("/srv/link", "/etc/docker"),
+            ("/srv/zone", "/usr/share/zoneinfo/UTC"),
+            ("/etc/motd", "/srv/motd"),
+        ];
+        let host = Host {
+            leads_to: leads.map(|(from, to)| (from.to_owned(), to.to_owned())).into(),
+            ..Host::default()
+        };
+        for (access, harmful) in [
+            (bind("/srv/site", false), false),
+            (bind("/srv/./x/../site/", false), false),
+            (bind("/srv/link", true), true),
+            (bind("/srv/zone", true), false),
+            (bind("/srv/zone", false), true),
+            (bind("/etc/motd", true), true),
+            (bind("/etc/localtime", true), false),
+            (bind("/srv/unknown", true), true),
+            (bind("relative", true), true),
+            (bind("/tmp/../run/docker/plugins", true), true),
+            (bind("/", true), true),
+        ] {
+            assert_eq!(is_harmful(&access, &host), harmful, "{access}");
+        }
+    }
+
+    #[test]
+    fn a_runtime_is_harmful_unless_it_is_the_default() {
+        for (default, name, harmful) in
+            [(Some("runc"), "runc", false), (Some("runsc"), "runc", true), (None, "runc", true)]
+        {
+            let host = Host { default_runtime: default.map(str::to_owned), ..Host::default() };
+            let access = HostAccess::Runtime(name.to_owned());
+            assert_eq!(is_harmful(&access, &host), harmful, "{default:?} {name}");
+        }
+    }
+}
