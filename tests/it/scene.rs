@@ -106,7 +106,7 @@ fn answer(engine: &Shared, method: &str, path: &str) -> (&'static str, String) {
             if engine.is_broken {
                 return ("500 Internal Server Error", r#"{"message":"out of order"}"#.to_owned());
             }
-            let image = r#""Config":{"Image":"quay.example/app:1"}"#;
+            let image = r#""Config":{"Image":"quay.example/app:1"},"HostConfig":{},"Mounts":[]"#;
             ("200 OK", format!(r#"{{"Id":"{id}","Image":"{IMAGE}",{image}}}"#))
         }
         ("POST", "kill") => {
