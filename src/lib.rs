@@ -22,17 +22,20 @@
 //! started, which [`gate::watch()`] looks out for.
 //!
 //! Steps 2, 3 and 5 and all of [`trust`] are pure: bytes and `now` come in as arguments. Only
-//! [`source`] and [`server`] touch the world, and only [`gate`] waits for it. `countersign
-//! check` ([`cli`]) enters the same line at step 4.
+//! [`source`] and [`server`] touch the world, and [`gate`] waits for it. `countersign
+//! check` ([`cli`]) enters the same line at step 4. [`doctor`] stands beside the line and
+//! examines what decisions rest on: engine, plugin, policy, trust data.
 //!
 //! Who may know whom, from the bottom up: [`json`] and [`image`] know nothing; [`request`]
 //! and [`trust`] know these two; [`policy`] knows all four and never where bytes come from;
-//! [`source`] knows [`image`] and never a policy; [`gate`] knows them all; [`server`] and
-//! [`cli`] know [`gate`]. `tests/it/house_rules.rs` holds the code to it.
+//! [`source`] knows [`image`] and never a policy; [`gate`] knows them all, and [`doctor`]
+//! knows [`gate`]; [`server`] and [`cli`] know these two. `tests/it/house_rules.rs` holds
+//! the code to it.
 
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod doctor;
 pub mod gate;
 pub mod image;
 pub mod json;

@@ -1,7 +1,7 @@
 //! `countersign check`
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::cannot_begin;
 use super::config::{Places, load};
+use super::paint::Paint;
 use crate::gate::{Decision, Gate, Settings};
 use crate::image::{NameError, Reference};
 use crate::policy::{Doubt, Grant, Signer, Verdict};
@@ -65,7 +66,7 @@ fn decide(args: Args) -> Result<bool, Box<dyn std::error::Error>> {
     let policy = load(&config)?;
     let gate = Gate::new(Settings { policy, engine: None, state_dir, offline: args.offline })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let paint = Paint { colours: colours() };
+    let paint = Paint::for_stdout();
     let mut all_allowed = true;
     let mut out = io::stdout().lock();
     for (written, reference) in references {
@@ -156,11 +157,6 @@ fn allowed(grant: &Grant) -> String {
     }
 }
 
-/// Colours, where somebody sees them.
-struct Paint {
-    colours: bool,
-}
-
 impl Paint {
     fn report(&self, written: &str, decision: &Decision) -> String {
         let mut text = match &decision.verdict {
@@ -185,10 +181,6 @@ impl Paint {
         }
         text
     }
-
-    fn paint(&self, colour: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[1;{colour}m{text}\x1b[0m") } else { text.to_owned() }
-    }
 }
 
 fn person(signer: &Signer) -> String {
@@ -201,11 +193,7 @@ fn person(signer: &Signer) -> String {
 }
 
 /// Quiet: what matters is printed with the verdict. `RUST_LOG` shows more.
-fn start_log() {
+pub(super) fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
-}
-
-fn colours() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }

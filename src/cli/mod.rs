@@ -4,6 +4,8 @@
 
 mod check;
 mod config;
+mod doctor;
+mod paint;
 mod serve;
 
 use std::process::ExitCode;
@@ -33,16 +35,36 @@ const GETTING_STARTED: &str = r#"Getting started:
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
 }
 
 /// Reads the command line and does what it says.
 ///
 /// Exit codes: 0 done (`check`: all allowed); 1 refused (`check`: at least one denied) or
 /// failed while running; 2 could not begin: usage, configuration, state directory.
+/// `doctor` has its own, which monitoring systems know: 0 nothing worse than notes, 1
+/// warnings, 2 problems, 3 could not begin.
 pub fn run() -> ExitCode {
-    match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(Cli { command }) => command,
+        Err(error) => return usage(&error),
+    };
+    match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
+
+/// Shows help, or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Where nobody listens there is nobody to tell.
+    let _ = error.print();
+    let is_doctor = std::env::args_os().nth(1).is_some_and(|command| command == "doctor");
+    match error.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if is_doctor => ExitCode::from(doctor::COULD_NOT_BEGIN),
+        _ => ExitCode::from(2),
     }
 }
 

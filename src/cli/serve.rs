@@ -76,7 +76,8 @@ flag when it is told to reload its configuration):
 
   "authorization-plugins": ["countersign"]"#;
 
-fn socket_path(text: &str) -> Result<PathBuf, String> {
+/// An engine's socket: a path, or a `unix://` URL.
+pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
     if path.starts_with('/') {
         Ok(PathBuf::from(path))

@@ -30,7 +30,9 @@ use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
-pub use repositories::Repositories;
+pub use refresh::remedy;
+pub use repositories::{Repositories, remote};
+pub use seen::load as load_history;
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself

@@ -308,7 +308,7 @@ impl Refresh<'_> {
 }
 
 /// What an operator can do about a server that cannot be asked.
-fn remedy(error: &Unavailable) -> &'static str {
+pub fn remedy(error: &Unavailable) -> &'static str {
     match error.kind() {
         "tls" => {
             "see that ca_file or ca_bundle of its [[registries]] entry is the CA that signs its \

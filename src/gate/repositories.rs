@@ -79,11 +79,11 @@ impl Repositories {
     pub(super) fn new(policy: &Policy, state: &Path, offline: bool) -> Result<Self, SetupError> {
         let mut registries = HashMap::new();
         for registry in policy.registries() {
-            let fault = |cause: String| SetupError::Registry { host: registry.host.clone(), cause };
-            let remote = Remote::new(settings(registry).map_err(fault)?)
-                .map_err(|error| fault(error.to_string()))?;
-            let registered =
-                Registered { remote, root: registry.root.clone(), away_since: Mutex::default() };
+            let registered = Registered {
+                remote: remote(registry)?,
+                root: registry.root.clone(),
+                away_since: Mutex::default(),
+            };
             registries.insert(registry.host.clone(), Arc::new(registered));
         }
         Ok(Self {
@@ -178,6 +178,12 @@ impl Registered {
         }
         *away = failure.map(|_| Instant::now());
     }
+}
+
+/// Prepares to ask a registry of the policy.
+pub fn remote(registry: &policy::Registry) -> Result<Remote, SetupError> {
+    let fault = |cause: String| SetupError::Registry { host: registry.host.clone(), cause };
+    Remote::new(settings(registry).map_err(fault)?).map_err(|error| fault(error.to_string()))
 }
 
 fn settings(registry: &policy::Registry) -> Result<RegistrySettings, String> {

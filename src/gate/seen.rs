@@ -25,7 +25,7 @@ struct Entry {
 
 /// What is remembered: on disk, and in memory where this process has seen more than it
 /// could write.
-pub(super) fn load(
+pub fn load(
     store: &Store,
     repository: &Repository,
     memory: Option<&Arc<History>>,

@@ -21,7 +21,7 @@ pub type ReadFile<'f> = &'f dyn Fn(&Path) -> io::Result<String>;
 
 /// What is allowed where `[api]` does not say: running commands in containers that were
 /// verified is everyday work and needs no new image content.
-const ALLOWED_BY_DEFAULT: [Permission; 1] = [Permission::Exec];
+pub(super) const ALLOWED_BY_DEFAULT: [Permission; 1] = [Permission::Exec];
 
 impl Policy {
     /// Reads a `countersign.toml`, with the files it names. The first fault is returned,

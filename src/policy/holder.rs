@@ -81,7 +81,8 @@ fn verdict(name: &str, bar: Option<Bar>) -> Holder {
     }
 }
 
-fn listed_bar(user: &User, id: KeyId, now: Timestamp) -> Option<Bar> {
+/// Why a key that a user lists does not count.
+pub(super) fn listed_bar(user: &User, id: KeyId, now: Timestamp) -> Option<Bar> {
     if user.revoked.contains(&id) {
         return Some(Bar::Revoked);
     }

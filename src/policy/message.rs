@@ -272,7 +272,7 @@ fn why_not(doubt: Doubt) -> String {
                 .to_owned()
         }
         Doubt::Role(Objection::SharedFile) => {
-            "which does not count: it holds the very file of targets/releases".to_owned()
+            "which does not count: its file was signed as targets/releases".to_owned()
         }
     }
 }

@@ -22,6 +22,7 @@ mod paths;
 mod plan;
 mod reason;
 mod rules;
+mod survey;
 mod verdict;
 
 pub use document::{ConfigError, OnViolation};
@@ -33,4 +34,5 @@ pub use paths::clean;
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Place, Reason, Shortfall};
 pub use rules::{DockerConfig, Policy, Registry};
+pub use survey::{TeamState, UserKeyState};
 pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};

@@ -10,6 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::task::JoinError;
 use tracing::{Instrument, debug, error, info, info_span};
 
+use super::probe::Probes;
 use crate::gate::{Decision, Gate};
 use crate::policy::{Grant, Reason, Verdict};
 use crate::request::{self, ACTIVATE, Answer, Call, WireError};
@@ -20,15 +21,23 @@ const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 
 /// Answers one HTTP request. Always with status 200 where the path is known: the engine
 /// takes any other for a broken plugin, and shows people that instead of the reason.
-pub(super) async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(
+    gate: Arc<Gate>,
+    probes: Arc<Probes>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/Plugin.Activate") => respond(StatusCode::OK, ACTIVATE),
         (&Method::POST, "/AuthZPlugin.AuthZReq") => {
-            decided(authorize(gate, request.into_body())).await
+            decided(authorize(gate, probes, request.into_body())).await
         }
         (&Method::POST, "/AuthZPlugin.AuthZRes") => {
             decided(review(gate, request.into_body())).await
         }
+        (&Method::GET, "/countersign/seen") => match probes.answer(request.uri().query()) {
+            Some(seen) => respond(StatusCode::OK, format!(r#"{{"seen":{seen}}}"#)),
+            None => respond(StatusCode::BAD_REQUEST, r#"{"Err":"ask with nonce=32 hex digits"}"#),
+        },
         (method, path) => {
             debug!(%method, path, "not a call of docker.authz/1.0");
             respond(StatusCode::NOT_FOUND, r#"{"Err":"countersign speaks docker.authz/1.0 only"}"#)
@@ -50,12 +59,13 @@ fn or_denial(outcome: Result<Answer, JoinError>) -> Answer {
     })
 }
 
-async fn authorize(gate: Arc<Gate>, body: Incoming) -> Answer {
+async fn authorize(gate: Arc<Gate>, probes: Arc<Probes>, body: Incoming) -> Answer {
     let began = Instant::now();
     let call = match read(body, Call::from_json).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
+    probes.saw(&call.uri);
     let decision = gate.decide(&call).await;
     record(&call, &decision, began);
     answer_of(decision)

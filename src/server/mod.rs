@@ -8,6 +8,7 @@
 
 mod answer;
 mod listen;
+mod probe;
 
 pub use listen::{ListenError, Listener, handed_over};
 
@@ -23,6 +24,7 @@ use tokio::net::UnixStream;
 use tracing::{debug, info, warn};
 
 use crate::gate::Gate;
+use probe::Probes;
 
 /// How long calls under way may take once a shutdown was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -33,12 +35,13 @@ const BREATH: Duration = Duration::from_millis(50);
 /// are answered, for at most ten seconds.
 pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
+    let probes = Arc::default();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok(stream) => connect(&gate, stream, &graceful),
+                Ok(stream) => connect(&gate, &probes, stream, &graceful),
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(BREATH).await;
@@ -56,11 +59,16 @@ pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Ou
     }
 }
 
-fn connect(gate: &Arc<Gate>, stream: UnixStream, graceful: &GracefulShutdown) {
-    let gate = Arc::clone(gate);
+fn connect(
+    gate: &Arc<Gate>,
+    probes: &Arc<Probes>,
+    stream: UnixStream,
+    graceful: &GracefulShutdown,
+) {
+    let (gate, probes) = (Arc::clone(gate), Arc::clone(probes));
     let service = service_fn(move |request| {
-        let gate = Arc::clone(&gate);
-        async move { Ok::<_, Infallible>(answer::answer(gate, request).await) }
+        let (gate, probes) = (Arc::clone(&gate), Arc::clone(&probes));
+        async move { Ok::<_, Infallible>(answer::answer(gate, probes, request).await) }
     });
     // No timer: a time limit on headers would also run while a connection is idle, and
     // close it under the engine (hyperium/hyper#3828). The peer is root.

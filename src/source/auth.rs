@@ -118,10 +118,16 @@ impl Session {
         deadline: Deadline,
     ) -> Result<Grant, Unavailable> {
         let at = Place::new(Role::TokenServer, &url::authority(realm));
-        let mut query = format!("scope={}", url::query_value(scope));
-        if let Some(service) = service {
-            query = format!("service={}&{query}", url::query_value(service));
-        }
+        // A greeting needs no right to anything.
+        let scope = if scope.is_empty() {
+            String::new()
+        } else {
+            format!("scope={}", url::query_value(scope))
+        };
+        let mut query = match service {
+            Some(service) => format!("service={}&{scope}", url::query_value(service)),
+            None => scope,
+        };
         let mut headers = HeaderMap::new();
         if let Some(credentials) = &self.credentials {
             query = format!("{query}&account={}", url::query_value(credentials.username()));

@@ -120,8 +120,13 @@ impl Engine {
         &self,
         path: &str,
     ) -> Result<Option<T>, EngineError> {
-        let answer = self.send(Method::GET, self.url(path)?, MAX_ANSWER).await?;
+        let answer = self.fetch(path).await?;
         if answer.status == StatusCode::NOT_FOUND { Ok(None) } else { read(&answer).map(Some) }
+    }
+
+    /// `GET /path`, whatever the answer.
+    pub(super) async fn fetch(&self, path: &str) -> Result<Answer, EngineError> {
+        self.send(Method::GET, self.url(path)?, MAX_ANSWER).await
     }
 
     /// The URL of a path that is already encoded.

@@ -45,9 +45,66 @@ impl Store {
         Ok(Self { dir })
     }
 
+    /// The store below a state directory, to be read as it is: nothing is made.
+    pub fn look(state: &Path) -> Self {
+        Self { dir: state.join("trust") }
+    }
+
+    /// All repositories that have a folder, in order. None where the store is not there.
+    pub fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.dir.clone()];
+        while let Some(folder) = folders.pop() {
+            let at = |error| StoreError { path: folder.clone(), error };
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(at)?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(at)?;
+                // Links are not followed: the store makes none.
+                if !entry.file_type().map_err(at)?.is_dir() {
+                    continue;
+                }
+                if entry.file_name() == TRUST {
+                    let name = folder.strip_prefix(&self.dir).ok().and_then(Path::to_str);
+                    found.extend(name.and_then(|name| name.parse().ok()));
+                } else {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        found.sort_unstable_by(|one: &Repository, other| one.as_str().cmp(other.as_str()));
+        Ok(found)
+    }
+
+    /// The names of a repository's JSON files, `.json` left out, in order: `root`,
+    /// `targets/jenkins`.
+    pub fn names(&self, repository: &Repository) -> Result<Vec<String>, StoreError> {
+        let top = self.folder(repository);
+        let mut found = Vec::new();
+        let mut folders = vec![top.clone()];
+        while let Some(folder) = folders.pop() {
+            let at = |error| StoreError { path: folder.clone(), error };
+            for entry in fs::read_dir(&folder).map_err(at)? {
+                let entry = entry.map_err(at)?;
+                let path = entry.path();
+                if entry.file_type().map_err(at)?.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(&top).ok().and_then(Path::to_str);
+                    let name = name.and_then(|name| name.strip_suffix(".json"));
+                    found.extend(name.map(ToOwned::to_owned));
+                }
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
     /// The folder of a repository: what to remove to forget it.
     pub fn folder(&self, repository: &Repository) -> PathBuf {
-        self.dir.join(repository.as_str()).join("_trust")
+        self.dir.join(repository.as_str()).join(TRUST)
     }
 
     /// A file of a repository, or `None` where there is none.
@@ -112,6 +169,9 @@ impl Store {
     }
 }
 
+/// The folder of a repository's files, below its name.
+const TRUST: &str = "_trust";
+
 fn create_dir(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
@@ -138,8 +198,17 @@ mod tests {
         }
         assert_eq!(store.read(&outer, "root.json").unwrap().unwrap(), b"3");
         assert_eq!(store.read(&inner, "targets/a/b.json").unwrap().unwrap(), b"2");
+        assert_eq!(Store::look(dir.path()).repositories().unwrap(), [outer.clone(), inner]);
+        assert_eq!(store.names(&outer).unwrap(), ["root", "targets/a/b"]);
         let left: Vec<_> = fs::read_dir(store.folder(&outer)).unwrap().collect();
         assert_eq!(left.len(), 2, "no temporary files stay: {left:?}");
+    }
+
+    #[test]
+    fn looking_makes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Store::look(&dir.path().join("state")).repositories().unwrap().is_empty());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -302,7 +302,10 @@ pub(super) fn start_engine(
 }
 
 /// An HTTP server on a unix socket, as an engine is.
-fn engine(socket: &Path, script: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static) -> Seen {
+pub(super) fn engine(
+    socket: &Path,
+    script: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static,
+) -> Seen {
     let listener = UnixListener::bind(socket).unwrap();
     let (script, seen) = (Arc::new(script), Seen::default());
     let accepting = seen.clone();

@@ -1,7 +1,9 @@
 //! Trust data: the files of a Notary v1 server.
 
 use hyper::Method;
-use hyper::header::HeaderMap;
+use hyper::header::{DATE, HeaderMap};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 
 use super::auth::Session;
 use super::clock::Deadline;
@@ -53,6 +55,30 @@ impl TrustServer {
         let answer = self.session.send(&call, &format!("repository:{gun}:pull")).await?;
         Ok(answer.body)
     }
+
+    /// Greets the server (`GET /v2/`, which notary servers and registries both answer) and
+    /// returns its own clock, where it tells. That it has nothing there is an answer too.
+    pub async fn greet(&self, deadline: Deadline) -> Result<Option<Timestamp>, Unavailable> {
+        /// Most bytes of an answer that says nothing.
+        const MAX_GREETING: u64 = 64 * 1024;
+        let url = self.base.join("v2/").ok_or_else(|| {
+            Unavailable::bad_answer(self.session.at(), "its address makes no usable URL")
+        })?;
+        let headers = HeaderMap::new();
+        let call = Call { method: Method::GET, url, headers, max: MAX_GREETING, deadline };
+        match self.session.send(&call, "").await {
+            Ok(answer) => Ok(date(&answer.headers)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The `Date` header.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let written = rfc2822::DateTimeParser::new().parse_zoned(text).ok()?;
+    Some(written.timestamp())
 }
 
 #[cfg(test)]
@@ -87,6 +113,23 @@ mod tests {
             assert!(matches!(error, Unavailable::BadAnswer { .. }), "{file}: {error}");
         }
         assert_eq!(server.seen.requests().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn greets_and_learns_the_time() {
+        let (server, remote) =
+            Server::trusted(|_| answer("200 OK", &["Date: Sun, 22 Nov 2026 03:00:05 GMT"], "{}"));
+        let date = remote.trust_server().greet(patient()).await.unwrap();
+        assert_eq!(date, Some("2026-11-22T03:00:05Z".parse().unwrap()));
+        assert_eq!(server.seen.lines(), ["GET /v2/"]);
+
+        for (status, headers) in [("404 Not Found", &[][..]), ("200 OK", &["Date: yesterday"][..])]
+        {
+            let (_server, remote) = Server::trusted(move |_| answer(status, headers, ""));
+            assert_eq!(remote.trust_server().greet(patient()).await.unwrap(), None, "{status}");
+        }
+        let (_server, remote) = Server::trusted(|_| answer("503 Busy", &[], ""));
+        assert!(remote.trust_server().greet(patient()).await.is_err());
     }
 
     #[tokio::test]

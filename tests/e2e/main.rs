@@ -13,6 +13,7 @@
     reason = "a test fails loudly"
 )]
 
+mod doctor;
 mod faults;
 mod host_access;
 mod lab;
@@ -64,6 +65,7 @@ fn main() {
         lifecycle::STORIES,
         races::STORIES,
         watch::STORIES,
+        doctor::STORIES,
         managed::STORIES,
         faults::STORIES,
         host_access::STORIES,

@@ -1,6 +1,8 @@
 //! One cluster whose policy wants a signature by the team CI, and jenkins is CI: repositories
 //! made with the notary CLI, images signed by pushing them with content trust.
 
+use std::process::Command;
+
 use crate::node::{Engine, Node};
 use crate::outcome::{NOT_MET, no_trust_data};
 use crate::policy::Policy;
@@ -17,6 +19,7 @@ crate::stories![
     an_unsigned_image_under_a_signed_name_is_refused,
     a_registry_that_is_not_registered_is_refused,
     an_image_released_by_moby_stays_refused_after_ci_signs_the_release_role_anew,
+    an_earlier_release_list_in_the_place_of_cis_own_role_counts_for_nothing,
     a_signed_image_runs_under_any_local_name_and_by_its_id,
     a_digest_runs_where_a_signed_tag_names_it,
     content_trust_in_the_client_goes_along_with_it,
@@ -214,6 +217,36 @@ fn an_image_released_by_moby_stays_refused_after_ci_signs_the_release_role_anew(
     let node = Node::obeying(stage, &policy(stage));
     node.docker(format!("run --rm {app}:ci")).expect_ok().and_says("by CI");
     node.docker(format!("run --rm {app}:moby")).expect_denied(NOT_MET).and_says("targets/moby");
+}
+
+/// Whoever may push can upload an earlier targets/releases, which CI signed with everybody's
+/// tags in it, as CI's own role: the trust server checks signatures, and the file does not
+/// say which role it was signed for.
+fn an_earlier_release_list_in_the_place_of_cis_own_role_counts_for_nothing(stage: &Stage) {
+    let app = stage.repository("app");
+    delegate(stage, &app, &["jenkins", "moby"]);
+    push_with_trust(stage, &format!("{app}:evil"), "by moby", "moby");
+    push_with_trust(stage, &format!("{app}:ci"), "by CI", "jenkins");
+    let lab = stage.lab();
+    let files = format!("{}/v2/{app}/_trust/tuf/", lab.trust_server());
+    let list = stage.dir().join("list.json");
+    let curl = |arguments: &[&str]| {
+        let mut program = Command::new("curl");
+        program.args(["-sSf", "--cacert"]).arg(lab.ca()).args(arguments);
+        stage.run(&format!("curl {}", arguments.join(" ")), &mut program).expect_ok();
+    };
+    let list = list.to_str().unwrap();
+    curl(&["-o", list, &format!("{files}targets/releases.json")]);
+    curl(&["-F", &format!("files=@{list};filename=targets/jenkins"), &files]);
+    // The list goes on, so that the two are no longer the same file.
+    push_with_trust(stage, &format!("{app}:other"), "by moby too", "moby");
+    let forged = stage.user("admin").notary(format!("list {app} -r targets/jenkins"));
+    forged.expect_ok().and_says("evil");
+
+    let node = Node::obeying(stage, &policy(stage));
+    node.docker(format!("run --rm {app}:evil"))
+        .expect_denied(NOT_MET)
+        .and_says("targets/jenkins, which does not count");
 }
 
 fn a_signed_image_runs_under_any_local_name_and_by_its_id(stage: &Stage) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Each room, and the rooms it may know.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("image", &[]),
     ("json", &[]),
     ("request", &["image", "json"]),
@@ -12,8 +12,9 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("policy", &["image", "request", "trust"]),
     ("source", &["image"]),
     ("gate", &["image", "json", "request", "trust", "policy", "source"]),
+    ("doctor", &["image", "policy", "trust", "source", "gate"]),
     ("server", &["gate", "policy", "request"]),
-    ("cli", &["image", "json", "request", "trust", "policy", "source", "gate", "server"]),
+    ("cli", &["image", "json", "request", "trust", "policy", "source", "gate", "doctor", "server"]),
 ];
 
 /// What stands below these places alone.

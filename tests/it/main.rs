@@ -14,6 +14,7 @@
 mod aftermath;
 mod builder;
 mod check;
+mod doctor;
 mod house_rules;
 mod judgements;
 mod mutations;

@@ -244,7 +244,8 @@ impl<'a> Envelope<'a> {
         Ok(delegations)
     }
 
-    fn header(&self) -> Result<Header, Fault> {
+    /// What it says of itself.
+    pub fn header(&self) -> Result<Header, Fault> {
         let text = |name| self.signed.get(name).and_then(Value::as_str);
         let found = text("_type").unwrap_or_default();
         if found != self.role.type_name() {

@@ -5,7 +5,7 @@
 //!
 //! - `canonical`, `key`, `metadata`: the format.
 //! - `signed`, `root`, `tree`, `update`: the verification.
-//! - `data`: the answers.
+//! - `data`: the answers; `stated`: what a file says of itself, unverified.
 //! - `limits`: the budgets; `fault`: what can be wrong.
 
 mod canonical;
@@ -18,6 +18,7 @@ mod metadata;
 mod role;
 mod root;
 mod signed;
+mod stated;
 mod tree;
 mod update;
 
@@ -26,4 +27,5 @@ pub use fault::Fault;
 pub use history::{Examined, History};
 pub use role::{DelegationName, FileName, Role};
 pub use root::RootPolicy;
+pub use stated::stated_expiry;
 pub use update::{Update, Wanted};

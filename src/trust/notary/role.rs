@@ -24,6 +24,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// The role of this name, or `None` where there can be none.
+    pub fn named(name: &str) -> Option<Self> {
+        let base = [Self::Root, Self::Timestamp, Self::Snapshot, Self::Targets];
+        base.into_iter()
+            .find(|role| role.as_str() == name)
+            .or_else(|| DelegationName::new(name).map(Self::Delegation))
+    }
+
     /// The role's name as Notary writes it.
     pub fn as_str(&self) -> &str {
         match self {
@@ -160,6 +168,9 @@ mod tests {
             ("root/a", false),
         ] {
             assert_eq!(DelegationName::new(name).is_some(), good, "{name}");
+            let role = Role::named(name).map(|role| role.to_string());
+            let named = good || name == "targets";
+            assert_eq!(role.as_deref(), named.then_some(name), "{name}");
         }
         assert!(DelegationName::new(&format!("targets/{}", "a".repeat(248))).is_none());
         assert_eq!(DelegationName::new("targets/a/b").unwrap().parent(), "targets/a");

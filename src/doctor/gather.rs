@@ -1,0 +1,234 @@
+//! Gathering the facts. The only part that touches the world, and it changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::facts::{
+    EngineFacts, Facts, Greeting, NoGreeting, PluginFacts, PolicyFacts, Probe, ServerFacts,
+    SetupFacts, StoredFacts, StoredRepository,
+};
+use super::setup::{Setup, config_file};
+use crate::gate::{NETWORK, load_history, remedy, remote};
+use crate::image::Repository;
+use crate::policy::{Policy, Registry};
+use crate::source::{
+    self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote, Store,
+};
+use crate::trust::notary::{Role, Update, stated_expiry};
+
+/// The package that holds dockerd on Debian and Ubuntu.
+const PACKAGE: &str = "docker.io";
+/// Where engines look for descriptions of plugins.
+const DESCRIPTIONS: [&str; 2] = ["/etc/docker/plugins", "/usr/lib/docker/plugins"];
+
+/// What to examine.
+#[derive(Debug)]
+pub struct Subject {
+    /// The policy's file.
+    pub config: PathBuf,
+    /// The policy; or why there is none, in one line.
+    pub policy: Result<Policy, String>,
+    /// Where trust data is kept.
+    pub state_dir: PathBuf,
+    /// The engine's socket.
+    pub engine: PathBuf,
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its socket.
+    pub socket: PathBuf,
+    /// Whether to leave the trust servers alone.
+    pub offline: bool,
+    /// The host.
+    pub host: Host,
+}
+
+/// Asks everybody.
+pub async fn gather(subject: Subject) -> Facts {
+    let now = source::now();
+    let Subject { host, policy, .. } = &subject;
+    let greeted = source::greet(&subject.engine).await;
+    let daemon = daemon(host, &subject.engine, greeted);
+    let (engine, info) = ask_engine(&subject.engine).await;
+    let plugin = plugin(&subject, engine.as_ref(), info.as_ref().ok()).await;
+    let engine = EngineFacts {
+        socket: subject.engine.clone(),
+        file: host.look(&subject.engine).ok().flatten(),
+        info,
+        http2: greeted.and_then(|greeted| greeted.http2),
+        package: host.package(PACKAGE),
+    };
+    let registries = policy.as_ref().map(Policy::registries).unwrap_or_default();
+    let (mut servers, mut unusable) = (Vec::new(), Vec::new());
+    for registry in registries {
+        match remote(registry) {
+            Ok(_) if subject.offline => {}
+            Ok(remote) => servers.push(server(&registry.host, &remote).await),
+            Err(error) => unusable.push(error.to_string()),
+        }
+    }
+    Facts {
+        now,
+        uptime: host.uptime(),
+        engine,
+        setup: setup(host, daemon.as_ref()),
+        plugin,
+        stored: stored(&subject, registries, now),
+        servers,
+        policy: PolicyFacts { file: subject.config, policy: subject.policy, unusable },
+    }
+}
+
+/// The dockerd behind a socket: the process that made it; where systemd made it, the only
+/// dockerd there is, or the one that has no address of its own.
+fn daemon(host: &Host, socket: &Path, greeted: Option<Greeted>) -> Option<Daemon> {
+    let mut daemons = host.daemons();
+    let own = greeted.and_then(|greeted| greeted.pid);
+    if let Some(at) = daemons.iter().position(|daemon| Some(daemon.pid) == own) {
+        return Some(daemons.swap_remove(at));
+    }
+    let socket = socket.to_string_lossy();
+    let names = |daemon: &Daemon| daemon.args.iter().any(|arg| arg.ends_with(&*socket));
+    let activated = |daemon: &Daemon| daemon.args.iter().any(|arg| arg.contains("fd://"));
+    let at = daemons
+        .iter()
+        .position(names)
+        .or_else(|| daemons.iter().position(activated))
+        .or_else(|| (daemons.len() == 1).then_some(0))?;
+    Some(daemons.swap_remove(at))
+}
+
+async fn ask_engine(socket: &Path) -> (Option<Engine>, Result<NodeInfo, String>) {
+    match Engine::new(socket) {
+        Ok(engine) => {
+            let info = engine.info().await.map_err(|error| error.to_string());
+            (Some(engine), info)
+        }
+        Err(error) => (None, Err(error.to_string())),
+    }
+}
+
+fn setup(host: &Host, daemon: Option<&Daemon>) -> SetupFacts {
+    let args = daemon.map(|daemon| daemon.args.as_slice()).unwrap_or_default();
+    let file = config_file(args);
+    let text = host.text(&file, daemon).map_err(|error| error.to_string());
+    let setup = text.and_then(|text| Setup::read(args, text.as_deref()));
+    SetupFacts { found: daemon.is_some(), file, setup }
+}
+
+async fn plugin(
+    subject: &Subject,
+    engine: Option<&Engine>,
+    info: Option<&NodeInfo>,
+) -> PluginFacts {
+    let Subject { host, plugin: name, socket, .. } = subject;
+    let own = PluginSocket::new(socket);
+    let activated = own.activate().await;
+    // An engine that does not answer one call is not asked more.
+    let engine = engine.filter(|_| info.is_some());
+    let probe = match (engine, &activated) {
+        (None, _) => Probe::Unknown("the engine does not answer".to_owned()),
+        (_, Err(_)) => Probe::Unknown("the plugin does not answer".to_owned()),
+        (Some(engine), Ok(_)) => probe(host, engine, &own).await,
+    };
+    let managed = match engine {
+        Some(engine) => engine.managed_plugins().await.ok(),
+        None => None,
+    };
+    let forms = ["{}.spec", "{}/{}.spec", "{}.json", "{}/{}.json"];
+    let descriptions = DESCRIPTIONS
+        .iter()
+        .flat_map(|folder| forms.map(|form| Path::new(folder).join(form.replace("{}", name))))
+        .filter(|path| host.look(path).is_ok_and(|file| file.is_some()))
+        .collect();
+    PluginFacts {
+        name: name.clone(),
+        socket: socket.clone(),
+        file: host.look(socket).map_err(|error| error.to_string()),
+        folder: socket.parent().and_then(|folder| host.look(folder).ok().flatten()),
+        activated,
+        listed: info.map(|info| info.authorization().to_vec()),
+        probe,
+        managed,
+        descriptions,
+    }
+}
+
+/// Makes a call that nobody else knows, and asks the plugin whether it was shown it.
+async fn probe(host: &Host, engine: &Engine, plugin: &PluginSocket) -> Probe {
+    let Some(nonce) = host.nonce() else {
+        return Probe::Unknown("the kernel gives no random number".to_owned());
+    };
+    if let Err(error) = engine.probe(&nonce).await {
+        return Probe::Unknown(error.to_string());
+    }
+    match plugin.has_seen(&nonce).await {
+        Ok(true) => Probe::Shown,
+        Ok(false) => Probe::NotShown,
+        Err(cause) => Probe::Unknown(format!("the plugin was asked, and {cause}")),
+    }
+}
+
+async fn server(registry: &str, remote: &Remote) -> ServerFacts {
+    let server = remote.trust_server();
+    let began = Instant::now();
+    let answer = server.greet(Deadline::after(NETWORK)).await;
+    let (took, now) = (began.elapsed(), source::now());
+    let host = server.host().to_owned();
+    let greeting = match answer {
+        Ok(date) => Ok(Greeting { host, took, date, now }),
+        Err(error) => {
+            Err(NoGreeting { cause: error.to_string(), remedy: remedy(&error).to_owned() })
+        }
+    };
+    ServerFacts { registry: registry.to_owned(), greeting }
+}
+
+fn stored(subject: &Subject, registries: &[Registry], now: Timestamp) -> StoredFacts {
+    let store = Store::look(&subject.state_dir);
+    let repositories = store.repositories().map_err(|error| error.to_string()).map(|found| {
+        found.into_iter().map(|one| repository(&store, one, registries, now)).collect()
+    });
+    StoredFacts {
+        state_dir: subject.state_dir.clone(),
+        file: subject.host.look(&subject.state_dir).map_err(|error| error.to_string()),
+        repositories,
+    }
+}
+
+fn repository(
+    store: &Store,
+    repository: Repository,
+    registries: &[Registry],
+    now: Timestamp,
+) -> StoredRepository {
+    let registry = registries.iter().find(|registry| registry.host == repository.host());
+    let damage = registry.and_then(|registry| damage(store, &repository, registry, now));
+    let names = store.names(&repository).unwrap_or_default();
+    let roles = names.iter().filter_map(|name| Role::named(name));
+    let files = roles
+        .filter_map(|role| {
+            let bytes = store.read(&repository, &format!("{role}.json")).ok()??;
+            let expires = stated_expiry(&role, &bytes);
+            Some((role, expires))
+        })
+        .collect();
+    let folder = store.folder(&repository);
+    StoredRepository { repository, folder, registered: registry.is_some(), damage, files }
+}
+
+/// Why an update could not even begin with what is kept, as the plugin begins one.
+fn damage(
+    store: &Store,
+    repository: &Repository,
+    registry: &Registry,
+    now: Timestamp,
+) -> Option<String> {
+    let history = match load_history(store, repository, None) {
+        Ok(history) => history,
+        Err(error) => return Some(error.to_string()),
+    };
+    let begun = Update::new(repository, &registry.root, &history, now);
+    begun.err().map(|fault| format!("root.json: {fault}"))
+}

@@ -1,0 +1,67 @@
+//! **Examination.** Is this node as safe as its operator believes?
+//!
+//! Two halves. [`gather`] asks engine, plugin, host, disk and trust servers and brings back
+//! [`Facts`]; it changes nothing. [`examine`] is pure: facts in, [`Finding`]s out, one check
+//! a function, so that each can be tried on what engines of any version say.
+//!
+//! - `engine`, `advisory`, `debian`: which engine is it, and what goes past us there?
+//! - `setup`: how was it told of its plugins, and where does it listen?
+//! - `plugin`: are we there, and are we asked?
+//! - `policy`, `stored`, `server`: what decisions rest on.
+//!
+//! Knows `gate` and what is below it. Nothing in here decides about an image.
+
+mod advisory;
+mod debian;
+mod engine;
+mod facts;
+mod finding;
+mod gather;
+mod plugin;
+mod policy;
+mod server;
+mod setup;
+mod stored;
+
+pub use facts::Facts;
+pub use finding::{Finding, Severity};
+pub use gather::{Subject, gather};
+
+/// All findings, in the order in which they are best read.
+pub fn examine(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    engine::examine(&facts.engine, &facts.setup, &mut findings);
+    plugin::examine(&facts.plugin, &facts.setup, &mut findings);
+    policy::examine(&facts.policy, facts.now, &mut findings);
+    stored::examine(&facts.stored, facts.now, &mut findings);
+    server::examine(&facts.servers, facts.now, facts.uptime, &mut findings);
+    findings
+}
+
+/// How near an end has to be to be told: time to find the key holder and to act.
+const NEAR: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
+
+/// How near the end of something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Far,
+    Near,
+    Past,
+}
+
+impl End {
+    fn of(last: jiff::Timestamp, now: jiff::Timestamp) -> Self {
+        if last < now {
+            Self::Past
+        } else if last.duration_since(now) < NEAR {
+            Self::Near
+        } else {
+            Self::Far
+        }
+    }
+}
+
+/// The day of a date, as people write it.
+fn day(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}

@@ -1,0 +1,77 @@
+//! What a policy amounts to at a moment: who could sign, what is open.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::build::ALLOWED_BY_DEFAULT;
+use super::holder::{Bar, listed_bar};
+use super::rules::Policy;
+use crate::request::Permission;
+use crate::trust::KeyId;
+use crate::trust::certificate::Certificate;
+
+/// A key of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserKeyState<'p> {
+    /// Whose.
+    pub user: &'p str,
+    /// Which.
+    pub id: KeyId,
+    /// Why it does not count now, if so.
+    pub bar: Option<Bar>,
+    /// The last day of the certificate that lasts longest; a bare key has none.
+    pub last: Option<Timestamp>,
+}
+
+/// A team.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeamState<'p> {
+    /// Its name.
+    pub name: &'p str,
+    /// Whether a member must have signed.
+    pub required: bool,
+    /// Its members.
+    pub members: &'p BTreeSet<String>,
+    /// Whether one of them has a key that counts now, or could be given one by the CA of
+    /// users.
+    pub can_sign: bool,
+}
+
+impl Policy {
+    /// All keys of all users, in order of name.
+    pub fn user_keys(&self, now: Timestamp) -> impl Iterator<Item = UserKeyState<'_>> {
+        self.users.iter().flat_map(move |(name, user)| {
+            user.keys.iter().map(move |(id, key)| UserKeyState {
+                user: name,
+                id: *id,
+                bar: listed_bar(user, *id, now),
+                last: key.certificates.iter().map(|(_, last)| *last).max(),
+            })
+        })
+    }
+
+    /// All teams, in order of name.
+    pub fn teams(&self, now: Timestamp) -> impl Iterator<Item = TeamState<'_>> {
+        let certified = self.users_ca.iter().any(|ca| ca.is_current(now));
+        let able: BTreeSet<&str> =
+            self.user_keys(now).filter(|key| key.bar.is_none()).map(|key| key.user).collect();
+        self.teams.iter().map(move |(name, members)| TeamState {
+            name,
+            required: self.required_teams.contains(name),
+            members,
+            can_sign: members.iter().any(|member| certified || able.contains(member.as_str())),
+        })
+    }
+
+    /// The CAs whose certificates name users.
+    pub fn users_authorities(&self) -> &[Certificate] {
+        &self.users_ca
+    }
+
+    /// What `[api]` allows that is denied by default.
+    pub fn opened(&self) -> impl Iterator<Item = Permission> {
+        let closed = |one: &Permission| !ALLOWED_BY_DEFAULT.contains(one);
+        self.allowed.iter().copied().filter(closed)
+    }
+}

@@ -1,0 +1,231 @@
+//! This host: its processes, its files, its packages. Only read, never changed.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Largest file read, in bytes: the list of installed packages is a few megabytes.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+
+/// The host below a root directory: `/`, and another one in tests.
+#[derive(Clone, Debug)]
+pub struct Host {
+    root: PathBuf,
+}
+
+/// A running dockerd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// Its process ID.
+    pub pid: i32,
+    /// Its command line, the program's name included.
+    pub args: Vec<String>,
+}
+
+/// What the file system says of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// What it is.
+    pub kind: Kind,
+    /// Who owns it.
+    pub uid: u32,
+    /// Who may do what: the lower twelve bits of the mode.
+    pub mode: u32,
+}
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder.
+    Folder,
+    /// A socket.
+    Socket,
+    /// A file or whatever else.
+    Other,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self::below(Path::new("/"))
+    }
+}
+
+impl Host {
+    /// A host whose files are below `root`.
+    pub fn below(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Every dockerd that runs, by process ID.
+    pub fn daemons(&self) -> Vec<Daemon> {
+        let Ok(entries) = fs::read_dir(self.path(Path::new("/proc"))) else { return Vec::new() };
+        let mut found: Vec<_> = entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                let text = fs::read(entry.path().join("cmdline")).ok()?;
+                let args = arguments(&text);
+                let program = Path::new(args.first()?).file_name()?;
+                (program == "dockerd").then_some(Daemon { pid, args })
+            })
+            .collect();
+        found.sort_unstable_by_key(|daemon| daemon.pid);
+        found
+    }
+
+    /// A text file, or `None` where there is none. With a process, the file that this
+    /// process would find at that path.
+    pub fn text(&self, path: &Path, of: Option<&Daemon>) -> io::Result<Option<String>> {
+        use std::io::Read;
+        let path = match of {
+            Some(daemon) => {
+                let process = PathBuf::from(format!("/proc/{}", daemon.pid));
+                let seen_from = if path.is_absolute() { "root" } else { "cwd" };
+                self.path(&process).join(seen_from).join(relative(path))
+            }
+            None => self.path(path),
+        };
+        let file = match fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let mut text = String::new();
+        file.take(MAX_FILE).read_to_string(&mut text)?;
+        Ok(Some(text))
+    }
+
+    /// What is at a path, links followed; `None` where nothing is.
+    pub fn look(&self, path: &Path) -> io::Result<Option<FileFacts>> {
+        match fs::metadata(self.path(path)) {
+            Ok(metadata) => Ok(Some(FileFacts::new(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The version of an installed Debian package.
+    pub fn package(&self, name: &str) -> Option<String> {
+        let status = self.text(Path::new("/var/lib/dpkg/status"), None).ok()??;
+        status
+            .split("\n\n")
+            .find_map(|stanza| {
+                let field = |key: &str| {
+                    stanza.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+                };
+                let installed = field("Status")?.ends_with(" installed");
+                (field("Package")? == name && installed).then(|| field("Version"))?
+            })
+            .map(ToOwned::to_owned)
+    }
+
+    /// 32 hexadecimal digits that nobody can guess: 122 random bits of the kernel's.
+    pub fn nonce(&self) -> Option<String> {
+        let uuid = self.text(Path::new("/proc/sys/kernel/random/uuid"), None).ok()??;
+        Some(uuid.trim().replace('-', ""))
+    }
+
+    /// How long the host has been up.
+    pub fn uptime(&self) -> Option<Duration> {
+        let text = self.text(Path::new("/proc/uptime"), None).ok()??;
+        let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    fn path(&self, path: &Path) -> PathBuf {
+        self.root.join(relative(path))
+    }
+}
+
+impl FileFacts {
+    fn new(metadata: &Metadata) -> Self {
+        let kind = metadata.file_type();
+        let kind = if kind.is_dir() {
+            Kind::Folder
+        } else if kind.is_socket() {
+            Kind::Socket
+        } else {
+            Kind::Other
+        };
+        Self { kind, uid: metadata.uid(), mode: metadata.mode() & 0o7777 }
+    }
+}
+
+fn relative(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
+
+/// `/proc/PID/cmdline`: arguments, each with a NUL behind it.
+fn arguments(text: &[u8]) -> Vec<String> {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
+    text.split(|byte| *byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let host = Host::below(root.path());
+        (root, host)
+    }
+
+    #[test]
+    fn finds_engines_among_processes() {
+        let (_root, host) = host(&[
+            ("proc/7/cmdline", "/usr/bin/dockerd\0--config-file\0d.json\0"),
+            ("proc/7/cwd/d.json", "{}"),
+            ("proc/7/root/etc/docker/daemon.json", "[]"),
+            ("proc/12/cmdline", "vi\0dockerd\0"),
+            ("proc/13/cmdline", ""),
+            ("proc/5/cmdline", "dockerd\0-H\0\0"),
+            ("proc/uptime", "61.25 120.00\n"),
+            ("proc/sys/kernel/random/uuid", "83cc6379-0a0c-4dd5-a1c1-9aa2e3bbf2e6\n"),
+        ]);
+        let daemons = host.daemons();
+        let args: Vec<_> = daemons.iter().map(|daemon| daemon.args.join(" ")).collect();
+        assert_eq!(args, ["dockerd -H ", "/usr/bin/dockerd --config-file d.json"]);
+        let read = |path: &str| host.text(Path::new(path), daemons.last()).unwrap();
+        assert_eq!(read("d.json").as_deref(), Some("{}"));
+        assert_eq!(read("/etc/docker/daemon.json").as_deref(), Some("[]"));
+        assert_eq!(read("/etc/absent"), None);
+        assert_eq!(host.nonce().unwrap(), "83cc63790a0c4dd5a1c19aa2e3bbf2e6");
+        assert_eq!(host.uptime(), Some(Duration::from_millis(61_250)));
+    }
+
+    #[test]
+    fn reads_the_version_of_a_package() {
+        let (_root, host) = host(&[(
+            "var/lib/dpkg/status",
+            "Package: docker.io-doc\nStatus: install ok installed\nVersion: 1\n\n\
+             Package: docker.io\nStatus: install ok installed\nDescription: engine\n more\n\
+             Version: 20.10.24+dfsg1-1+deb12u1\n\n\
+             Package: gone\nStatus: deinstall ok config-files\nVersion: 3\n",
+        )]);
+        assert_eq!(host.package("docker.io").as_deref(), Some("20.10.24+dfsg1-1+deb12u1"));
+        assert_eq!(host.package("gone"), None);
+        assert_eq!(host.package("docker"), None);
+    }
+
+    #[test]
+    fn looks_without_touching() {
+        use std::os::unix::fs::PermissionsExt;
+        let (root, host) = host(&[("run/file", "")]);
+        let folder = root.path().join("run");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o1770)).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.join("s.sock")).unwrap();
+        let kind = |path: &str| host.look(Path::new(path)).unwrap().map(|facts| facts.kind);
+        assert_eq!(host.look(Path::new("/run")).unwrap().unwrap().mode, 0o1770);
+        assert_eq!(kind("/run"), Some(Kind::Folder));
+        assert_eq!(kind("/run/file"), Some(Kind::Other));
+        assert_eq!(kind("/run/s.sock"), Some(Kind::Socket));
+        assert_eq!(kind("/run/absent"), None);
+    }
+}
