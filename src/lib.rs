@@ -17,6 +17,10 @@
 //! 5. [`policy::judge`] compares what was shown with what is demanded: a `Verdict`, with
 //!    the reason and what to do.
 //!
+//! A container that exists is judged by the same line from step 4 on: when the engine tells
+//! what came of a create, before the caller gets to know; and when one runs that no call
+//! started, which [`gate::watch()`] looks out for.
+//!
 //! Steps 2, 3 and 5 and all of [`trust`] are pure: bytes and `now` come in as arguments. Only
 //! [`source`] and [`server`] touch the world, and [`gate`] waits for it. `countersign
 //! check` ([`cli`]) enters the same line at step 4. [`doctor`] stands beside the line and

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use crate::gate::{Gate, Settings};
+use crate::gate::{Gate, Settings, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::server::{Listener, handed_over, serve};
 use crate::source::Engine;
@@ -20,7 +20,9 @@ use crate::source::Engine;
 /// Run the plugin
 ///
 /// Listens on the plugin socket and answers the engine's calls until it gets SIGTERM or
-/// SIGINT; calls under way are still answered.
+/// SIGINT; calls under way are still answered. Containers that run or start without a
+/// call (swarm tasks, restart policies) are looked at, and told in the log where they may
+/// not; with `on_violation = "stop"` they are killed.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = EXAMPLE)]
 pub struct Args {
@@ -132,16 +134,20 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> Exit
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             (Err(error), _) | (_, Err(error)) => return cannot_begin(&error),
         };
+    let gate = Arc::new(gate);
+    // It asks the engine, which asks us: it begins when that is answered, and ends first.
+    let watching = tokio::spawn(watch(Arc::clone(&gate)));
     let told = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        watching.abort();
         notify(sd_notify::NotifyState::Stopping);
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify(sd_notify::NotifyState::Ready);
-    serve(Arc::new(gate), listener, told).await;
+    serve(gate, listener, told).await;
     ExitCode::SUCCESS
 }
 

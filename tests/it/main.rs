@@ -11,6 +11,7 @@
     reason = "a test fails loudly"
 )]
 
+mod aftermath;
 mod builder;
 mod check;
 mod doctor;
@@ -22,5 +23,7 @@ mod notary;
 mod notary_faults;
 mod packaging;
 mod repositories;
+mod scene;
 mod socket;
 mod static_server;
+mod watch;
