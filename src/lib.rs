@@ -21,10 +21,14 @@
 //! [`source`] and [`server`] touch the world, and only [`gate`] waits for it. `countersign
 //! check` ([`cli`]) enters the same line at step 4.
 //!
+//! Beside that line stands [`proxy`], which keeps out of the engine what it would not show
+//! any plugin.
+//!
 //! Who may know whom, from the bottom up: [`json`] and [`image`] know nothing; [`request`]
 //! and [`trust`] know these two; [`policy`] knows all four and never where bytes come from;
 //! [`source`] knows [`image`] and never a policy; [`gate`] knows them all; [`server`] and
-//! [`cli`] know [`gate`]. `tests/it/house_rules.rs` holds the code to it.
+//! [`cli`] know [`gate`]; [`proxy`] knows the socket of [`server`] and nothing else.
+//! `tests/it/house_rules.rs` holds the code to it.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +37,7 @@ pub mod gate;
 pub mod image;
 pub mod json;
 pub mod policy;
+pub mod proxy;
 pub mod request;
 pub mod server;
 pub mod source;

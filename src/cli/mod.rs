@@ -4,6 +4,8 @@
 
 mod check;
 mod config;
+mod daemon;
+mod proxy;
 mod serve;
 
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ const GETTING_STARTED: &str = r#"Getting started:
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Proxy(proxy::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -43,6 +46,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Proxy(args) => proxy::run(&args),
     }
 }
 

@@ -9,7 +9,7 @@
 mod answer;
 mod listen;
 
-pub use listen::{ListenError, Listener, handed_over};
+pub use listen::{Access, ListenError, Listener, handed_over};
 
 use std::convert::Infallible;
 use std::sync::Arc;
