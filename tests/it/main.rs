@@ -11,4 +11,5 @@
 )]
 
 mod notary;
+mod proxy;
 mod repositories;
