@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "PATH",
-        default_value = "/run/countersign/docker-engine.sock",
+        default_value = "/run/countersign-engine/docker.sock",
         value_parser = socket_path
     )]
     engine: PathBuf,
@@ -72,12 +72,15 @@ const SETUP: &str = "Setting it up with systemd, where the engine is started wit
      systemctl stop docker.service docker.socket
      systemctl enable --now countersign-proxy.socket
      systemctl start docker.socket docker.service
-  3. Nothing but root may reach the engine past it:
-       ss -xl | grep docker        # and no \"hosts\" in /etc/docker/daemon.json
+  3. See that the engine listens nowhere else:  ss -ltxp | grep dockerd
 
 To see that it works; the first is answered, the second refused:
   curl --unix-socket /run/docker.sock http://d/_ping
   curl --unix-socket /run/docker.sock --http2-prior-knowledge http://d/_ping
+
+Engines that are started with -H unix:///run/docker.sock, or have \"hosts\" in their
+daemon.json, are given unix:///run/countersign-engine/docker.sock there instead, in a folder
+that root alone may enter.
 
 While the proxy restarts, systemd keeps its socket: clients that come then wait for it.
 Streams (logs -f, attach, events) that are open longer than --drain are cut.";
