@@ -6,7 +6,7 @@
 //!
 //! What Go's `net/http` takes for HTTP/2 is not only a connection that begins with the
 //! preface: a later request `PRI * HTTP/2.0` also reaches the engine's handler as HTTP/2.
-//! So [`requests`] looks at the head of every request, following bodies by their declared
+//! So the proxy looks at the head of every request, following bodies by their declared
 //! length without reading them, for as long as the engine reads HTTP from the connection:
 //!
 //! ```text
