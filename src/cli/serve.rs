@@ -121,7 +121,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> Exit
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify_ready();
-    serve(Arc::new(gate), &listener, told).await;
+    serve(Arc::new(gate), listener, told).await;
     ExitCode::SUCCESS
 }
 

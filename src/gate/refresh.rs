@@ -107,7 +107,10 @@ impl Refresh<'_> {
             None => None,
             Some(kept) => {
                 let wanted = FileName::Current(Role::Timestamp).to_string();
-                let bytes = self.fetch(&wanted, TIMESTAMP_MAX).await.map_err(Failure::Away)?;
+                let bytes = match self.fetch(&wanted, TIMESTAMP_MAX).await {
+                    Err(error) if error.is_not_found() => return Err(Failure::Nothing),
+                    other => other.map_err(Failure::Away)?,
+                };
                 if *bytes == *kept.timestamp {
                     return Ok(kept.clone());
                 }
@@ -144,8 +147,10 @@ impl Refresh<'_> {
                 },
             };
             let Some(bytes) = bytes else {
-                // A repository without root is one without trust data.
-                if !known && wanted.file == FileName::Current(Role::Root) {
+                // A repository without root is one without trust data. One that was known
+                // and whose server has no timestamp for it any more was deleted there.
+                let deleted = known && is_timestamp && origin == Origin::Server;
+                if deleted || !known && wanted.file == FileName::Current(Role::Root) {
                     return Err(Failure::Nothing);
                 }
                 update.absent().map_err(Failure::Bad)?;

@@ -148,7 +148,7 @@ impl FromStr for Reference {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        if is_bare_id(text) {
+        if is_id(text) {
             return Err(NameError::ImageId);
         }
         let (rest, digest) = match text.split_once('@') {
@@ -273,9 +273,11 @@ fn is_path_component(text: &str) -> bool {
     })
 }
 
-/// 64 lower-case hex digits: an ID, which no reference may look like.
-fn is_bare_id(text: &str) -> bool {
-    Digest::from_hex(text).is_ok()
+/// 64 lower-case hex digits, with or without `sha256:` before them: an ID, which no
+/// reference may look like. By the grammar the longer form is also a repository called
+/// `sha256` with a tag, which no engine lets anybody make.
+fn is_id(text: &str) -> bool {
+    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).is_ok()
 }
 
 #[cfg(test)]
@@ -335,6 +337,7 @@ mod tests {
             ("x y", Path),
             ("pý", Path),
             (&D[7..], ImageId),
+            (D, ImageId),
         ] {
             assert_eq!(written.parse::<Reference>(), Err(error), "{written:?}");
         }

@@ -225,10 +225,20 @@ impl<'de> Visitor<'de> for Seed<'_> {
             members.push((name, access.next_value_seed(self.inner()?)?));
         }
         match repeated(&members, self.names) {
-            Some(name) => Err(A::Error::custom(format_args!("the member {name:?} stands twice"))),
+            Some(name) => {
+                let (name, more) = excerpt(name);
+                Err(A::Error::custom(format_args!("the member {name:?}{more} stands twice")))
+            }
             None => Ok(Value::Object(Object(members))),
         }
     }
+}
+
+/// Enough of a name to find it by, and what stands for the rest.
+fn excerpt(name: &str) -> (&str, &'static str) {
+    const MOST: usize = 60;
+    let cut = name.char_indices().nth(MOST).and_then(|(end, _)| name.get(..end));
+    cut.map_or((name, ""), |cut| (cut, "…"))
 }
 
 /// Reads a member's name, borrowed where it has no escapes.
@@ -339,6 +349,14 @@ mod tests {
         for text in ["{\"\u{131}mage\":1,\"Image\":2}", r#"{"Im_age":1,"Image":2}"#] {
             assert!(read(text, Names::Go).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_not_repeated_whole() {
+        let name = "é".repeat(1000);
+        let error = read(&format!(r#"{{"{name}":1,"{name}":2}}"#), Names::Exact).unwrap_err();
+        let told = format!("the member \"{}\"… stands twice", "é".repeat(60));
+        assert!(error.to_string().starts_with(&told), "{error}");
     }
 
     #[test]

@@ -150,9 +150,10 @@ pub(super) fn find(
         .filter(|endpoint| endpoint.method == method || endpoint.method == "*")
         .find_map(|endpoint| Some((endpoint, fit_pattern(endpoint.pattern, &target.segments)?)));
     match matched {
-        None => {
-            Err(Refusal::UnknownRoute { method: excerpt(method), route: excerpt(&target.path()) })
-        }
+        None => Err(Refusal::UnknownRoute {
+            method: excerpt(&method.escape_debug().to_string()),
+            route: excerpt(&target.path()),
+        }),
         // The engine decodes before it routes; no client encodes the words of a route.
         Some((_, fit)) if fit.escaped => {
             Err(Refusal::Target { fault: "has a percent escape where the API has a fixed word" })
@@ -283,6 +284,7 @@ mod tests {
             ("POST", "/nonexistent"),
             ("POST", "/"),
             ("post", "/containers/create"),
+            ("P\u{1b}[2JOST", "/containers/create"),
             ("POST", "/Containers/create"),
             ("POST", "/containers/create/"),
             ("POST", "/containers/create/x"),

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::task::JoinError;
 use tracing::{Instrument, debug, error, info, info_span};
 
 use crate::gate::{Decision, Gate};
@@ -26,11 +27,7 @@ pub(super) async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Respo
             let span = info_span!("call");
             // On a task of its own, so that a panic ends there and becomes a denial.
             let task = tokio::spawn(authorize(gate, request.into_body()).instrument(span));
-            let answer = task.await.unwrap_or_else(|error| {
-                error!(%error, "a decision failed; the call was refused");
-                Answer::Deny(Reason::Internal.to_string())
-            });
-            respond(StatusCode::OK, answer.to_json())
+            respond(StatusCode::OK, or_denial(task.await).to_json())
         }
         // What a response carries has happened already; see the gate for what is judged.
         (&Method::POST, "/AuthZPlugin.AuthZRes") => {
@@ -45,6 +42,14 @@ pub(super) async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Respo
             respond(StatusCode::NOT_FOUND, r#"{"Err":"countersign speaks docker.authz/1.0 only"}"#)
         }
     }
+}
+
+/// What a task answered; where it panicked, a denial.
+fn or_denial(outcome: Result<Answer, JoinError>) -> Answer {
+    outcome.unwrap_or_else(|error| {
+        error!(%error, "a decision failed; the call was refused");
+        Answer::Deny(Reason::Internal.to_string())
+    })
 }
 
 async fn authorize(gate: Arc<Gate>, body: Incoming) -> Answer {
@@ -121,4 +126,17 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
     let json = hyper::header::HeaderValue::from_static("application/vnd.docker.plugins.v1.2+json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_denial() {
+        assert_eq!(or_denial(tokio::spawn(async { Answer::Allow }).await), Answer::Allow);
+        let panicked = tokio::spawn(async { panic!("as if by a bug") });
+        let Answer::Deny(text) = or_denial(panicked.await) else { panic!("allowed") };
+        assert!(text.starts_with("countersign failed while it decided"), "{text}");
+    }
 }

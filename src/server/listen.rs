@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-/// A socket that engines, or clients of one, may connect to. One made here is removed when it is dropped; one
-/// of systemd's is systemd's.
+/// A socket that engines, or clients of one, may connect to. One made here is removed when
+/// it is dropped; one of systemd's is systemd's.
 pub struct Listener {
     inner: UnixListener,
     made: Option<Made>,

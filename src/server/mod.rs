@@ -31,7 +31,7 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// Serves the plugin's protocol until `shutdown` completes, then drains: calls under way
 /// are answered, for at most ten seconds.
-pub async fn serve(gate: Arc<Gate>, listener: &Listener, shutdown: impl Future<Output = ()>) {
+pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {
@@ -47,6 +47,9 @@ pub async fn serve(gate: Arc<Gate>, listener: &Listener, shutdown: impl Future<O
         }
     }
     info!("shutting down");
+    // An engine that finds no socket tries again, with its whole call. One that found a
+    // socket nobody answers on would repeat its call empty.
+    drop(listener);
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(DRAIN) => warn!("calls were still under way after {DRAIN:?}"),

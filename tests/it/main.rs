@@ -10,6 +10,11 @@
     reason = "a test fails loudly"
 )]
 
+mod check;
+mod house_rules;
+mod node;
 mod notary;
 mod proxy;
 mod repositories;
+mod socket;
+mod static_server;

@@ -122,6 +122,25 @@ fn an_unrelated_root_is_refused() {
 }
 
 #[test]
+fn a_fault_is_told_in_one_short_line() {
+    let repository = Recorded::open("jenkins");
+    let long = Value::from("\u{1b}[2J\n".repeat(50_000));
+    for file in [
+        format!(r#"{{"signed":{{"_type":{long}}}}}"#),
+        format!(
+            r#"{{"signed":{{"_type":"Root","version":1,"expires":"2030-01-01T00:00:00Z",
+                "keys":{{{long}:{{}}}}}}}}"#
+        ),
+        format!("{{{long}:1,{long}:2}}"),
+    ] {
+        let serve = |_: &FileName| Some(file.clone().into_bytes());
+        let outcome = repository.update_with(&History::default(), &first_use(), recorded(), serve);
+        let told = outcome.unwrap_err().to_string();
+        assert!(told.len() < 1000 && !told.contains(char::is_control), "{told}");
+    }
+}
+
+#[test]
 fn no_role_goes_back() {
     let base = Recorded::open("tampered/0-base");
     let (_, history) = base.update(&History::default(), &first_use(), recorded()).unwrap();

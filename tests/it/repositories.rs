@@ -50,7 +50,12 @@ impl Recorded {
             FileName::Hashed(role, _) => FileName::Current(role.clone()),
             other => other.clone(),
         };
-        fs::read(self.dir.join("tuf").join(plain.to_string())).ok()
+        self.named(&plain.to_string())
+    }
+
+    /// A file by its plain name.
+    pub fn named(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.dir.join("tuf").join(name)).ok()
     }
 
     /// The same timestamp, signed by the same key to run out in 2046.

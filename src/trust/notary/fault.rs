@@ -119,6 +119,17 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// [`Fault::Malformed`], with as much of `what` as a message can hold: it may quote
+    /// text of the server's choosing.
+    pub(super) fn malformed(role: &Role, what: &str) -> Self {
+        const MOST: usize = 300;
+        let what = match what.char_indices().nth(MOST) {
+            Some((end, _)) => format!("{}…", what.get(..end).unwrap_or_default()),
+            None => what.to_owned(),
+        };
+        Self::Malformed { role: role.clone(), what }
+    }
+
     /// A stable word for logs, metrics and documentation.
     pub fn code(&self) -> &'static str {
         match self {

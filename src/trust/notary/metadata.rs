@@ -67,6 +67,19 @@ pub struct Listing {
     pub meta: BTreeMap<String, FileMeta>,
 }
 
+impl Listing {
+    /// Errors where it, `own`'s file, has no readable entry for one of `roles`.
+    pub fn names(&self, own: &Role, roles: &[Role]) -> Result<(), Fault> {
+        match roles.iter().find(|role| !self.meta.contains_key(role.as_str())) {
+            None => Ok(()),
+            Some(role) => {
+                let what = format!("it names no {role} with a SHA-256 hash");
+                Err(Fault::malformed(own, &what))
+            }
+        }
+    }
+}
+
 /// What a file has to be.
 #[derive(Clone, Debug)]
 pub struct FileMeta {
@@ -106,10 +119,10 @@ pub struct Delegation {
 impl<'a> Envelope<'a> {
     /// Takes a file apart.
     pub fn read(role: Role, bytes: &'a [u8]) -> Result<Self, Fault> {
-        let bad = |what: String| Fault::Malformed { role: role.clone(), what };
+        let bad = |what: &str| Fault::malformed(&role, what);
         let document =
-            parse(bytes, Names::Exact, limits::JSON).map_err(|error| bad(error.to_string()))?;
-        let Value::Object(document) = document else { return Err(bad("not an object".into())) };
+            parse(bytes, Names::Exact, limits::JSON).map_err(|error| bad(&error.to_string()))?;
+        let Value::Object(document) = document else { return Err(bad("not an object")) };
         let mut signed = None;
         let mut signatures = Vec::new();
         for (name, value) in document.into_members() {
@@ -117,17 +130,17 @@ impl<'a> Envelope<'a> {
                 ("signed", Value::Object(object)) => signed = Some(object),
                 ("signatures", Value::Array(list)) => {
                     for entry in &list {
-                        signatures.push(read_signature(entry).map_err(|what| bad(what.into()))?);
+                        signatures.push(read_signature(entry).map_err(bad)?);
                     }
                 }
                 ("signatures", Value::Null) => {}
-                ("signed" | "signatures", _) => return Err(bad(format!("odd {name:?}"))),
+                ("signed" | "signatures", _) => return Err(bad(&format!("odd {name:?}"))),
                 _ => {}
             }
         }
-        let signed = Value::Object(signed.ok_or_else(|| bad("no \"signed\"".into()))?);
-        let payload = canonical(&signed).ok_or_else(|| bad("a number nobody can sign".into()))?;
-        let Value::Object(signed) = signed else { return Err(bad("not an object".into())) };
+        let signed = Value::Object(signed.ok_or_else(|| bad("no \"signed\""))?);
+        let payload = canonical(&signed).ok_or_else(|| bad("a number nobody can sign"))?;
+        let Value::Object(signed) = signed else { return Err(bad("not an object")) };
         Ok(Self { role, signed, payload, signatures })
     }
 
@@ -140,7 +153,7 @@ impl<'a> Envelope<'a> {
             let role = roles
                 .get(name)
                 .and_then(Value::as_object)
-                .ok_or_else(|| self.bad(format!("no role {name:?}")))?;
+                .ok_or_else(|| self.bad(&format!("no role {name:?}")))?;
             self.role_keys(name, role, &keys)
         };
         Ok(Root {
@@ -172,7 +185,7 @@ impl<'a> Envelope<'a> {
         let mut targets = BTreeMap::new();
         if let Some(object) = self.optional_object(&self.signed, "targets")? {
             for (name, value) in object.iter() {
-                let target = value.as_object().ok_or_else(|| self.bad("an odd target".into()))?;
+                let target = value.as_object().ok_or_else(|| self.bad("an odd target"))?;
                 if let Some(digest) = target_digest(target) {
                     targets.insert(name.to_owned(), digest);
                 }
@@ -190,20 +203,20 @@ impl<'a> Envelope<'a> {
         let keys = self.keys(object)?;
         let roles = match object.get("roles") {
             None | Some(Value::Null) => &[][..],
-            Some(value) => value.as_array().ok_or_else(|| self.bad("odd roles".into()))?,
+            Some(value) => value.as_array().ok_or_else(|| self.bad("odd roles"))?,
         };
         if roles.len() > limits::DELEGATIONS {
             return Err(self.too_many("delegations", limits::DELEGATIONS));
         }
         let mut delegations: Vec<Delegation> = Vec::with_capacity(roles.len());
         for role in roles {
-            let role = role.as_object().ok_or_else(|| self.bad("an odd role".into()))?;
+            let role = role.as_object().ok_or_else(|| self.bad("an odd role"))?;
             let text = role.get("name").and_then(Value::as_str).unwrap_or_default();
             let name = DelegationName::new(text)
                 .filter(|name| name.parent() == self.role.as_str())
-                .ok_or_else(|| self.bad(format!("it cannot delegate to {text:?}")))?;
+                .ok_or_else(|| self.bad(&format!("it cannot delegate to {text:?}")))?;
             if delegations.iter().any(|other| other.name == name) {
-                return Err(self.bad(format!("it declares {name} twice")));
+                return Err(self.bad(&format!("it declares {name} twice")));
             }
             let keys = self.role_keys(text, role, &keys)?;
             let paths = self.strings(role, "paths")?;
@@ -216,7 +229,7 @@ impl<'a> Envelope<'a> {
         let text = |name| self.signed.get(name).and_then(Value::as_str);
         let found = text("_type").unwrap_or_default();
         if found != self.role.type_name() {
-            return Err(self.bad(format!("its _type is {found:?}")));
+            return Err(self.bad(&format!("its _type is {found:?}")));
         }
         let version = match self.signed.get("version") {
             Some(Value::Number(Number::Unsigned(version)))
@@ -224,11 +237,11 @@ impl<'a> Envelope<'a> {
             {
                 *version
             }
-            _ => return Err(self.bad("its version is not a positive integer".into())),
+            _ => return Err(self.bad("its version is not a positive integer")),
         };
         let expires = text("expires")
             .and_then(|text| text.parse().ok())
-            .ok_or_else(|| self.bad("it has no readable expiry date".into()))?;
+            .ok_or_else(|| self.bad("it has no readable expiry date"))?;
         Ok(Header { version, expires })
     }
 
@@ -241,9 +254,9 @@ impl<'a> Envelope<'a> {
         }
         let mut keys = BTreeMap::new();
         for (id, key) in listed.iter() {
-            let id = id.parse().map_err(|_| self.bad(format!("{id:?} is no key ID")))?;
-            let key = key.as_object().ok_or_else(|| self.bad("an odd key".into()))?;
-            let key = Key::read(id, key).map_err(|what| self.bad(what))?;
+            let id = id.parse().map_err(|_| self.bad(&format!("{id:?} is no key ID")))?;
+            let key = key.as_object().ok_or_else(|| self.bad("an odd key"))?;
+            let key = Key::read(id, key).map_err(|what| self.bad(&what))?;
             keys.insert(id, Arc::new(key));
         }
         Ok(keys)
@@ -258,18 +271,18 @@ impl<'a> Envelope<'a> {
     ) -> Result<RoleKeys, Fault> {
         let threshold = match role.get("threshold") {
             Some(Value::Number(Number::Unsigned(threshold))) if *threshold >= 1 => *threshold,
-            _ => return Err(self.bad(format!("{name} has no threshold of at least 1"))),
+            _ => return Err(self.bad(&format!("{name} has no threshold of at least 1"))),
         };
         let mut ids = BTreeSet::new();
         for id in self.strings(role, "keyids")? {
-            ids.insert(id.parse().map_err(|_| self.bad(format!("{id:?} is no key ID")))?);
+            ids.insert(id.parse().map_err(|_| self.bad(&format!("{id:?} is no key ID")))?);
         }
         let keys = ids
             .into_iter()
             .map(|id| {
                 let key = keys.get(&id).map(Arc::clone);
                 key.ok_or_else(|| {
-                    self.bad(format!("{name} lists the key {id}, which is not there"))
+                    self.bad(&format!("{name} lists the key {id}, which is not there"))
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -280,7 +293,7 @@ impl<'a> Envelope<'a> {
         object
             .get(name)
             .and_then(Value::as_object)
-            .ok_or_else(|| self.bad(format!("it has no {name:?}")))
+            .ok_or_else(|| self.bad(&format!("it has no {name:?}")))
     }
 
     fn optional_object<'o, 'v>(
@@ -291,7 +304,7 @@ impl<'a> Envelope<'a> {
         match object.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
-            Some(_) => Err(self.bad(format!("{name:?} is not an object"))),
+            Some(_) => Err(self.bad(&format!("{name:?} is not an object"))),
         }
     }
 
@@ -302,15 +315,15 @@ impl<'a> Envelope<'a> {
         };
         let strings: Option<Vec<String>> =
             list.and_then(|list| list.iter().map(|v| v.as_str().map(str::to_owned)).collect());
-        let strings = strings.ok_or_else(|| self.bad(format!("odd {name:?}")))?;
+        let strings = strings.ok_or_else(|| self.bad(&format!("odd {name:?}")))?;
         if strings.len() > limits::KEYS {
             return Err(self.too_many("entries in a list", limits::KEYS));
         }
         Ok(strings)
     }
 
-    fn bad(&self, what: String) -> Fault {
-        Fault::Malformed { role: self.role.clone(), what }
+    fn bad(&self, what: &str) -> Fault {
+        Fault::malformed(&self.role, what)
     }
 
     fn too_many(&self, what: &'static str, limit: usize) -> Fault {

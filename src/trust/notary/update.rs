@@ -321,7 +321,7 @@ impl<'p> Update<'p> {
         let root = root::verify(&file, self.gun, known, self.policy, false, now)?;
         if root.header.version != version {
             let what = format!("{version}.root.json says version {}", root.header.version);
-            return Err(Fault::Malformed { role: Role::Root, what });
+            return Err(Fault::malformed(&Role::Root, &what));
         }
         self.trust(root, Digest::from_bytes(sha256(bytes)));
         let newest_version = Envelope::read(Role::Root, &newest)?.root()?.header.version;
@@ -339,7 +339,7 @@ impl<'p> Update<'p> {
         let timestamp = file.listing()?;
         self.not_older(&file.role, timestamp.header.version)?;
         current(&file.role, &timestamp.header, now)?;
-        lists(&file.role, &timestamp, &[Role::Snapshot])?;
+        timestamp.names(&file.role, &[Role::Snapshot])?;
         self.timestamp = Some(timestamp);
         self.stage = Stage::Snapshot;
         Ok(())
@@ -351,7 +351,7 @@ impl<'p> Update<'p> {
         let snapshot = file.listing()?;
         self.not_older(&file.role, snapshot.header.version)?;
         current(&file.role, &snapshot.header, now)?;
-        lists(&file.role, &snapshot, &[Role::Root, Role::Targets])?;
+        snapshot.names(&file.role, &[Role::Root, Role::Targets])?;
         let names = snapshot.meta.get("root").map(|meta| meta.sha256);
         let ours = self.root.as_ref().map(|root| root.sha256);
         self.snapshot = Some(snapshot);
@@ -489,16 +489,5 @@ fn current(role: &Role, header: &Header, now: Timestamp) -> Result<(), Fault> {
         Err(Fault::Expired { role: role.clone(), at: header.expires })
     } else {
         Ok(())
-    }
-}
-
-/// Whether a listing has readable entries for `roles`, SHA-256 included.
-fn lists(by: &Role, listing: &Listing, roles: &[Role]) -> Result<(), Fault> {
-    match roles.iter().find(|role| !listing.meta.contains_key(role.as_str())) {
-        None => Ok(()),
-        Some(role) => {
-            let what = format!("it names no {role} with a SHA-256 hash");
-            Err(Fault::Malformed { role: by.clone(), what })
-        }
     }
 }

@@ -188,7 +188,7 @@ fn a_client_that_reads_nothing_stops_the_engine() {
     hear(&mut engine, PING);
     engine.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut taken = 0;
-    while let Ok(count) = engine.write(&[0; 64 * 1024]) {
+    while let Ok(count) = engine.write(&vec![0; 64 * 1024]) {
         taken += count;
         assert!(taken < 16 * 1024 * 1024, "the proxy keeps what nobody reads");
     }
@@ -207,7 +207,7 @@ fn an_upload_that_is_denied_early_is_answered() {
         let mut sender = client.try_clone().unwrap();
         scope.spawn(move || {
             // As long as anybody takes it.
-            while sender.write_all(&[0; 64 * 1024]).is_ok() {}
+            while sender.write_all(&vec![0; 64 * 1024]).is_ok() {}
         });
         thread::sleep(Duration::from_millis(50));
         say(&mut engine, denied);

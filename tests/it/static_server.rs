@@ -1,0 +1,259 @@
+//! A trust server that serves recorded repositories over TLS, and can be told to fail.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use countersign::image::Digest;
+use countersign::trust::crypto::sha256;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::node::until;
+use crate::repositories::Recorded;
+
+/// How the server behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Serve,
+    /// Answers nothing but this status.
+    Status(u16),
+    /// Takes requests and never answers.
+    Hang,
+}
+
+/// Whom the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Open,
+    /// Who shows this `user:password`, in base64.
+    Basic(&'static str),
+    /// Who has a token, which is for those who show this.
+    Token(&'static str),
+}
+
+const TOKEN: &str = "dG9rZW4";
+
+/// The server, on a free port of `127.0.0.1`, for as long as the test process lives.
+pub struct StaticServer {
+    /// The CA of its certificate, in PEM.
+    pub ca: String,
+    address: SocketAddr,
+    config: Arc<ServerConfig>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    repositories: BTreeMap<String, Recorded>,
+    mood: Mood,
+    door: Door,
+    closed: bool,
+    requests: Vec<String>,
+}
+
+impl StaticServer {
+    /// A server of these recordings.
+    pub fn new(recordings: &[&str]) -> Self {
+        let (ca, config) = identity();
+        let state = State {
+            repositories: BTreeMap::new(),
+            mood: Mood::Serve,
+            door: Door::Open,
+            closed: false,
+            requests: Vec::new(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            ca,
+            address: listener.local_addr().unwrap(),
+            config: Arc::new(config),
+            state: Arc::new(Mutex::new(state)),
+        };
+        for recording in recordings {
+            server.publish(recording);
+        }
+        server.accept(listener);
+        server
+    }
+
+    /// `127.0.0.1:PORT`
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Serves a recording under its own name, in place of what was there.
+    pub fn publish(&self, recording: &str) {
+        let recorded = Recorded::open(recording);
+        self.state.lock().unwrap().repositories.insert(recorded.gun.to_string(), recorded);
+    }
+
+    pub fn set(&self, mood: Mood) {
+        self.state.lock().unwrap().mood = mood;
+    }
+
+    pub fn lock(&self, door: Door) {
+        self.state.lock().unwrap().door = door;
+    }
+
+    /// From now on its connections are refused.
+    pub fn close(&self) {
+        self.state.lock().unwrap().closed = true;
+        // Each connection wakes the thread that accepts, until it has seen that it is over.
+        until("the server's end", || TcpStream::connect(self.address).is_err());
+    }
+
+    /// The files asked for since this was last called, without what their names have in
+    /// common: `GUN/FILE`.
+    pub fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().requests)
+    }
+
+    fn accept(&self, listener: TcpListener) {
+        let (config, state) = (self.config.clone(), self.state.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if state.lock().unwrap().closed {
+                    return;
+                }
+                let (config, state) = (config.clone(), state.clone());
+                thread::spawn(move || {
+                    let tls = ServerConnection::new(config).unwrap();
+                    converse(StreamOwned::new(tls, stream.unwrap()), &state);
+                });
+            }
+        });
+    }
+}
+
+/// Answers the requests of one connection. Every error is the client's leaving.
+fn converse(mut stream: impl Read + Write, state: &Mutex<State>) {
+    while let Some(head) = read_head(&mut stream) {
+        let (status, body, mood, challenge) = {
+            let mut state = state.lock().unwrap();
+            if state.closed {
+                return;
+            }
+            let (status, body) = state.answer(&head);
+            let challenge = if status == 401 { state.challenge(&head) } else { String::new() };
+            (status, body, state.mood, challenge)
+        };
+        if mood == Mood::Hang {
+            loop {
+                thread::park();
+            }
+        }
+        let head =
+            format!("HTTP/1.1 {status} X\r\n{challenge}Content-Length: {}\r\n\r\n", body.len());
+        let sent = stream.write_all(&[head.as_bytes(), &body].concat());
+        if sent.and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+impl State {
+    fn challenge(&self, head: &str) -> String {
+        let host = header(head, "host").unwrap_or_default();
+        match self.door {
+            Door::Token(_) => {
+                format!("WWW-Authenticate: Bearer realm=\"https://{host}/token\"\r\n")
+            }
+            _ => "WWW-Authenticate: Basic realm=\"notary\"\r\n".to_owned(),
+        }
+    }
+
+    fn answer(&mut self, head: &str) -> (u16, Vec<u8>) {
+        let path = head.split(' ').nth(1).unwrap();
+        let shown = header(head, "authorization").unwrap_or_default();
+        if let (Door::Token(password), true) = (self.door, path.starts_with("/token?")) {
+            return if shown == format!("Basic {password}") {
+                (200, format!(r#"{{"token":"{TOKEN}"}}"#).into_bytes())
+            } else {
+                (401, Vec::new())
+            };
+        }
+        let Some((gun, file)) =
+            path.strip_prefix("/v2/").and_then(|path| path.split_once("/_trust/tuf/"))
+        else {
+            return (404, Vec::new());
+        };
+        self.requests.push(format!("{gun}/{}", plain(file).0));
+        let wanted = match self.door {
+            Door::Open => None,
+            Door::Basic(password) => Some(format!("Basic {password}")),
+            Door::Token(_) => Some(format!("Bearer {TOKEN}")),
+        };
+        if wanted.is_some_and(|wanted| shown != wanted) {
+            return (401, Vec::new());
+        }
+        if let Mood::Status(status) = self.mood {
+            return (status, Vec::new());
+        }
+        match self.repositories.get(gun).and_then(|repository| find(repository, file)) {
+            Some(bytes) => (200, bytes),
+            None => (404, Vec::new()),
+        }
+    }
+}
+
+/// A recorded file, under its plain name or the one that its hash makes.
+fn find(repository: &Recorded, name: &str) -> Option<Vec<u8>> {
+    let (name, hash) = plain(name);
+    let bytes = match name.as_str() {
+        // One that has not run out since.
+        "timestamp.json" => repository.long_timestamp(),
+        name => repository.named(name),
+    }?;
+    let found = Digest::from_bytes(sha256(&bytes)).hex();
+    hash.is_none_or(|hash| hash == found).then_some(bytes)
+}
+
+/// A file's name without its hash, and the hash.
+fn plain(name: &str) -> (String, Option<&str>) {
+    match name.strip_suffix(".json").and_then(|name| name.rsplit_once('.')) {
+        Some((role, hash)) if hash.len() == 64 => (format!("{role}.json"), Some(hash)),
+        _ => (name.to_owned(), None),
+    }
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(": ")?;
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+fn read_head(stream: &mut impl Read) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).ok()
+}
+
+/// A CA, and the certificate it gives a server on this host.
+fn identity() -> (String, ServerConfig) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &ca).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        );
+    (ca.pem(), config.unwrap())
+}
