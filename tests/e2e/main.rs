@@ -13,6 +13,7 @@
     reason = "a test fails loudly"
 )]
 
+mod containerd_store;
 mod doctor;
 mod faults;
 mod host_access;
@@ -68,6 +69,7 @@ fn main() {
         doctor::STORIES,
         managed::STORIES,
         faults::STORIES,
+        containerd_store::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
     ];

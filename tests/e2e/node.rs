@@ -32,6 +32,20 @@ impl<'a> Node<'a> {
         Self { engine, plugin }
     }
 
+    /// A node whose engine is another version, unpacked in a folder, and keeps images in
+    /// containerd.
+    #[track_caller]
+    pub fn with_containerd_store(stage: &'a Stage, policy: &Policy, version: &Path) -> Self {
+        let engine = Engine::absent(stage);
+        let plugin = Plugin::start(stage, policy, &engine);
+        let options = ["--plugin", &plugin.name, "--containerd-store"];
+        let arguments = [&["engine", "start", &engine.name], &options[..]].concat();
+        let command = format!("scripts/lab {}", arguments.join(" "));
+        let mut lab = stage.lab().script(&arguments);
+        stage.run(&command, lab.env("ENGINE_BIN_DIR", version)).expect_ok();
+        Self { engine, plugin }
+    }
+
     /// A node that an engine becomes which ran unguarded so far.
     #[track_caller]
     pub fn guarding(stage: &'a Stage, engine: Engine<'a>, policy: &Policy) -> Self {
