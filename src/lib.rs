@@ -17,16 +17,23 @@
 //! 5. [`policy::judge`] compares what was shown with what is demanded: a `Verdict`, with
 //!    the reason and what to do.
 //!
+//! A container that exists is judged by the same line from step 4 on: when the engine tells
+//! what came of a create, before the caller gets to know; and when one runs that no call
+//! started, which [`gate::watch()`] looks out for.
+//!
 //! Steps 2, 3 and 5 and all of [`trust`] are pure: bytes and `now` come in as arguments. Only
 //! [`source`] and [`server`] touch the world, and [`gate`] waits for it. `countersign
 //! check` ([`cli`]) enters the same line at step 4. [`doctor`] stands beside the line and
 //! examines what decisions rest on: engine, plugin, policy, trust data.
 //!
+//! Beside that line stands [`proxy`], which keeps out of the engine what it would not show
+//! any plugin.
+//!
 //! Who may know whom, from the bottom up: [`json`] and [`image`] know nothing; [`request`]
 //! and [`trust`] know these two; [`policy`] knows all four and never where bytes come from;
 //! [`source`] knows [`image`] and never a policy; [`gate`] knows them all, and [`doctor`]
-//! knows [`gate`]; [`server`] and [`cli`] know these two. `tests/it/house_rules.rs` holds
-//! the code to it.
+//! knows [`gate`]; [`server`] and [`cli`] know these two; [`proxy`] knows the socket of
+//! [`server`] and nothing else. `tests/it/house_rules.rs` holds the code to it.
 
 #![forbid(unsafe_code)]
 
@@ -36,6 +43,7 @@ pub mod gate;
 pub mod image;
 pub mod json;
 pub mod policy;
+pub mod proxy;
 pub mod request;
 pub mod server;
 pub mod source;

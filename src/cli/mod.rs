@@ -4,8 +4,10 @@
 
 mod check;
 mod config;
+mod daemon;
 mod doctor;
 mod paint;
+mod proxy;
 mod serve;
 
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ enum Command {
     Serve(serve::Args),
     Check(check::Args),
     Doctor(doctor::Args),
+    Proxy(proxy::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -53,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Proxy(args) => proxy::run(&args),
     }
 }
 

@@ -1,26 +1,27 @@
 //! `countersign serve`
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing::{info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use crate::gate::{Gate, Settings};
+use super::daemon::{asked_to_stop, notify_ready, start_log};
+use crate::gate::{Gate, Settings, watch};
 use crate::policy::{GuardMode, Policy};
-use crate::server::{Listener, handed_over, serve};
+use crate::server::{Access, Listener, handed_over, serve};
 use crate::source::Engine;
 
 /// Run the plugin
 ///
 /// Listens on the plugin socket and answers the engine's calls until it gets SIGTERM or
-/// SIGINT; calls under way are still answered.
+/// SIGINT; calls under way are still answered. Containers that run or start without a
+/// call (swarm tasks, restart policies) are looked at, and told in the log where they may
+/// not; with `on_violation = "stop"` they are killed.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = EXAMPLE)]
 pub struct Args {
@@ -121,27 +122,26 @@ fn folder_of(file: &Path) -> io::Result<PathBuf> {
 async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> ExitCode {
     let listener = match handed {
         Some(handed) => Listener::adopt(handed),
-        None => Listener::bind(socket),
+        None => Listener::bind(socket, Access::OWNER),
     };
     let listener = match listener {
         Ok(listener) => listener,
         Err(error) => return cannot_begin(&error),
     };
-    let (mut terminate, mut interrupt) =
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => return cannot_begin(&error),
-        };
+    let told = match asked_to_stop() {
+        Ok(told) => told,
+        Err(error) => return cannot_begin(&error),
+    };
+    let gate = Arc::new(gate);
+    // It asks the engine, which asks us: it begins when that is answered, and ends first.
+    let watching = tokio::spawn(watch(Arc::clone(&gate)));
     let told = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        notify(sd_notify::NotifyState::Stopping);
+        told.await;
+        watching.abort();
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
-    notify(sd_notify::NotifyState::Ready);
-    serve(Arc::new(gate), listener, told).await;
+    notify_ready();
+    serve(gate, listener, told).await;
     ExitCode::SUCCESS
 }
 
@@ -161,25 +161,4 @@ fn describe(policy: &Policy) {
         required_teams = ?policy.required_teams(),
         "policy"
     );
-}
-
-fn notify(state: sd_notify::NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        error!(%error, "systemd could not be notified");
-    }
-}
-
-/// To standard error, where systemd and people look. `RUST_LOG` chooses the level.
-fn start_log(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json {
-        log.json().init();
-    } else {
-        log.with_ansi(colours()).init();
-    }
-}
-
-fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }

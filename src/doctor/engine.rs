@@ -53,8 +53,8 @@ fn grpc(engine: &EngineFacts, version: Option<Version<'_>>, findings: &mut Vec<F
     let why = "over gRPC anybody who may use the engine's socket can pull any image, run \
                commands in it as root and store the result under any name. Docker Engine 29.2 \
                and later never ask a plugin about these calls";
-    let remedy = "use an engine below 29.2; or let clients in over TLS alone (tcp:// with \
-                  --tlsverify), where it speaks HTTP/1.1, and the socket be root's";
+    let remedy = "put `countersign proxy` in front of its socket (see countersign help proxy); \
+                  or use an engine below 29.2";
     let by_version = version.is_some_and(|version| version.numbers >= GRPC_SINCE);
     findings.push(match engine.http2 {
         Some(true) => {

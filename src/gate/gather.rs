@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tracing::debug;
 
 use super::{Decision, Gate, NETWORK, reach};
-use crate::image::{Digest, ImageName, Reference};
+use crate::image::{ContainerId, Digest, ImageName, Reference};
 use crate::policy::{self, Evidence, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict};
 use crate::request::{self, HostAccess};
 use crate::source::{Container, Deadline, Engine, LocalImage};
@@ -94,6 +94,10 @@ impl Gate {
             Ok(None) => return Ok(Held::Absent),
             Err(error) => return Ok(Held::Unknown(error.to_string())),
         };
+        // Where a whole ID's container is gone, one of that name is another.
+        if ContainerId::from_hex(name).is_some() && container.id != *name {
+            return Ok(Held::Absent);
+        }
         if matches!(subject, Subject::Container(_)) {
             access.extend(reach::of_container(&container)?);
         }

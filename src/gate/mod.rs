@@ -7,11 +7,15 @@
 //! Knows all rooms but `server` and `cli`. The only place where the failure of a source
 //! becomes a reason.
 
+mod aftermath;
+mod crossing;
 mod gather;
 mod reach;
 mod refresh;
 mod repositories;
 mod seen;
+mod sighting;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,15 +23,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
-use crate::image::Reference;
-use crate::policy::{self, Plan, Policy, Subject, Verdict};
-use crate::request::{self, Call, HostAccess};
+use crate::image::{ContainerId, Reference};
+use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
+use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;
+pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself
 /// would wait for ever, and a person for a few seconds.
@@ -38,6 +44,7 @@ pub struct Gate {
     policy: Arc<Policy>,
     engine: Option<Engine>,
     repositories: Repositories,
+    crossing: Crossing,
     /// Folders that no container may reach.
     own: Vec<PathBuf>,
 }
@@ -82,12 +89,29 @@ pub struct Decision {
     pub notes: Vec<String>,
 }
 
+impl Decision {
+    /// A decision on nothing in particular.
+    fn settled(verdict: Verdict) -> Self {
+        Self { verdict, subject: String::new(), notes: Vec::new() }
+    }
+
+    fn not_judged() -> Self {
+        Self::settled(Verdict::Allow(Grant::NotJudged))
+    }
+}
+
 impl Gate {
     /// Builds a gate. Opens the state directory and connects to nothing.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
-        Ok(Self { policy: Arc::new(policy), engine, repositories, own: Vec::new() })
+        Ok(Self {
+            policy: Arc::new(policy),
+            engine,
+            repositories,
+            crossing: Crossing::default(),
+            own: Vec::new(),
+        })
     }
 
     /// Protects folders of countersign's own from containers.
@@ -102,13 +126,44 @@ impl Gate {
         &self.policy
     }
 
-    /// Decides a call of the engine.
+    /// Decides a call of the engine (`AuthZReq`).
     pub async fn decide(&self, call: &Call) -> Decision {
-        match policy::plan(&self.policy, request::read(call)) {
-            Plan::Settled(verdict) => {
-                Decision { verdict, subject: String::new(), notes: Vec::new() }
-            }
+        let intent = request::read(call);
+        // The policy first: where nothing is enforced, nobody waits.
+        let passage = match self.way(&intent) {
+            None => None,
+            Some((way, refused)) => match self.crossing.enter(way, call).await {
+                Some(passage) => Some(passage),
+                None => return Decision::settled(Verdict::Deny(Refusal::new(refused))),
+            },
+        };
+        let decision = match policy::plan(&self.policy, intent) {
+            Plan::Settled(verdict) => Decision::settled(verdict),
             Plan::Prove(subject, access) => self.prove(subject, access, source::now()).await,
+        };
+        if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
+            passage.keep();
+        }
+        decision
+    }
+
+    /// The way of a call that depends on what a container's name means, and what is told
+    /// should it be closed.
+    fn way(&self, intent: &Result<Intent, request::Refusal>) -> Option<(Way, Reason)> {
+        if !self.policy.is_enforced() {
+            return None;
+        }
+        match intent {
+            Ok(Intent::Rename) => Some((Way::Rename, Reason::StartUnderWay)),
+            // What exec and update ask of the host depends on which container it is, too.
+            Ok(
+                Intent::Start { container, .. }
+                | Intent::Exec { container, .. }
+                | Intent::Update { container, .. },
+            ) if ContainerId::from_hex(container).is_none() => {
+                Some((Way::Start, Reason::RenameUnderWay { container: container.clone() }))
+            }
+            _ => None,
         }
     }
 

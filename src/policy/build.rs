@@ -64,6 +64,7 @@ impl Builder<'_> {
             users,
             users_ca,
             count_nested: trust.count_nested_delegations,
+            on_violation: trust.on_violation,
             allowed: self.permissions(document.api)?,
             guard_mode: document.guard.mode,
             rules: self.rules(document.rules)?,

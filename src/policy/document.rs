@@ -47,6 +47,20 @@ pub struct TrustConfiguration {
     /// Whether signatures in delegations of delegations tell who signed.
     #[serde(default)]
     pub count_nested_delegations: bool,
+    /// What is done about running containers that could not be started today.
+    #[serde(default)]
+    pub on_violation: OnViolation,
+}
+
+/// What is done about a container that runs and could not be started today.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnViolation {
+    /// It is told in the log.
+    #[default]
+    Report,
+    /// It is told, and killed.
+    Stop,
 }
 
 /// `[[registries]]`
@@ -169,6 +183,12 @@ mod tests {
             ),
             ("[trust_configuration]\nrequire_content_trust = 1\n", 2, 25, "invalid type"),
             ("[trust_configuration]\n", 1, 1, "missing field"),
+            (
+                "[trust_configuration]\nrequire_content_trust = true\non_violation = \"kill\"\n",
+                3,
+                16,
+                "unknown variant `kill`, expected `report` or `stop`",
+            ),
         ] {
             let error = error(text);
             assert!(error.what.contains(what), "{text:?}: {error}");

@@ -20,6 +20,13 @@ const MAX_SIGNERS: usize = 6;
 /// Most kinds of access told of.
 const MAX_ACCESS: usize = 4;
 
+impl Refusal {
+    /// The first line alone, for logs.
+    pub fn summary(&self) -> String {
+        self.reason().sentence()
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reason().fmt(f)
@@ -64,6 +71,15 @@ impl Reason {
                 format!("{reference} could not be checked: {cause}")
             }
             Self::Engine { cause } => format!("the engine could not be asked: {cause}"),
+            Self::RenameUnderWay { container } => {
+                format!(
+                    "which container {container} is cannot be told: containers are being renamed"
+                )
+            }
+            Self::StartUnderWay => {
+                "containers keep their names while one is being started or changed by its name"
+                    .to_owned()
+            }
             Self::NothingThere { what } => format!("no such {what}"),
             Self::Internal => {
                 "countersign failed while it decided, so the call is refused".to_owned()
@@ -142,6 +158,10 @@ impl Reason {
             Self::Engine { .. } => vec![
                 "to do: see that countersign is given the engine's own socket (--engine)".to_owned(),
             ],
+            Self::RenameUnderWay { .. } => vec![
+                "to do: try again, or call it by its whole ID (`docker ps --all --no-trunc`)".to_owned(),
+            ],
+            Self::StartUnderWay => vec!["to do: try again when that is done".to_owned()],
             Self::NothingThere { .. } => Vec::new(),
             Self::Internal => vec![
                 "to do: see countersign's log, and report it: this is a bug".to_owned(),

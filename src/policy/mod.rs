@@ -25,7 +25,7 @@ mod rules;
 mod survey;
 mod verdict;
 
-pub use document::ConfigError;
+pub use document::{ConfigError, OnViolation};
 pub use evidence::{Evidence, Gap, Held, HeldImage, Host, Served};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;

@@ -60,7 +60,7 @@ pub fn plan(policy: &Policy, intent: Result<Intent, request::Refusal>) -> Plan {
     let prove = |subject| Plan::Prove(subject, Vec::new());
     let unguarded = policy.guard_mode() == GuardMode::Off;
     match intent {
-        Intent::Pass => allow(),
+        Intent::Pass | Intent::Rename => allow(),
         Intent::Guarded { permission, .. } if policy.allows(permission) => allow(),
         Intent::Guarded { permission, route } => forbid(permission, route),
         Intent::Exec { route, .. } if !policy.allows(Permission::Exec) => {

@@ -83,6 +83,14 @@ pub enum Reason {
         /// What went wrong.
         cause: String,
     },
+    /// A start, or another call judged by what a container is, by name, while containers are
+    /// being renamed.
+    RenameUnderWay {
+        /// The name.
+        container: String,
+    },
+    /// A rename, while such a call is under way.
+    StartUnderWay,
     /// The engine has no such container or service.
     NothingThere {
         /// What it has none of.
@@ -150,6 +158,8 @@ impl Reason {
             Self::TrustData { fault, .. } => fault.code(),
             Self::Unavailable { .. } => "trust-data-unavailable",
             Self::Engine { .. } => "engine-unavailable",
+            Self::RenameUnderWay { .. } => "rename-under-way",
+            Self::StartUnderWay => "start-under-way",
             Self::NothingThere { .. } => "nothing-there",
             Self::Internal => "internal",
         }
@@ -166,7 +176,10 @@ impl Reason {
             Self::Unregistered { .. } | Self::NotPermitted { .. } | Self::HostAccess { .. } => {
                 Blame::Policy
             }
-            Self::Request(_) | Self::NothingThere { .. } => Blame::Request,
+            Self::Request(_)
+            | Self::RenameUnderWay { .. }
+            | Self::StartUnderWay
+            | Self::NothingThere { .. } => Blame::Request,
             Self::TrustData { .. } | Self::Unavailable { .. } | Self::Engine { .. } => Blame::World,
             Self::Internal => Blame::Ours,
         }
@@ -184,6 +197,8 @@ impl Reason {
             Self::Unnamed { .. } => 4,
             Self::Request(_)
             | Self::NotPermitted { .. }
+            | Self::RenameUnderWay { .. }
+            | Self::StartUnderWay
             | Self::HostAccess { .. }
             | Self::NothingThere { .. } => 3,
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::document::OnViolation;
 use super::guard::{GuardMode, Rule};
 use crate::request::Permission;
 use crate::trust::KeyId;
@@ -21,6 +22,7 @@ pub struct Policy {
     pub(super) users: BTreeMap<String, User>,
     pub(super) users_ca: Vec<Certificate>,
     pub(super) count_nested: bool,
+    pub(super) on_violation: OnViolation,
     pub(super) allowed: BTreeSet<Permission>,
     pub(super) guard_mode: GuardMode,
     pub(super) rules: Vec<Rule>,
@@ -91,6 +93,11 @@ impl Policy {
     /// The teams that must have signed.
     pub fn required_teams(&self) -> &[String] {
         &self.required_teams
+    }
+
+    /// What is done about containers that run and could not be started today.
+    pub fn on_violation(&self) -> OnViolation {
+        self.on_violation
     }
 
     pub(super) fn allows(&self, permission: Permission) -> bool {

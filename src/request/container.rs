@@ -1,8 +1,8 @@
-//! `POST /containers/create`, `…/start`, `…/restart`, `…/exec` and `…/update`.
+//! `POST /containers/create`, `…/start`, `…/restart`, `…/rename`, `…/exec` and `…/update`.
 //!
 //! Source: `postContainersCreate`, `postContainersStart`, `postContainersRestart`,
-//! `postContainerExecCreate` and `postContainerUpdate` of Docker Engine 20.10, 26, 28 and
-//! 29, and `runconfig.ContainerConfigWrapper` of 20.10.
+//! `postContainerRename`, `postContainerExecCreate` and `postContainerUpdate` of Docker
+//! Engine 20.10, 26, 28 and 29, and `runconfig.ContainerConfigWrapper` of 20.10.
 
 use super::body::{self, Fields};
 use super::host_access::HostAccess;
@@ -11,6 +11,7 @@ use super::intent::{Intent, Routed, StartVerb};
 use super::permission::Permission;
 use super::query::Query;
 use super::refusal::{Refusal, excerpt};
+use crate::image::ContainerId;
 
 /// A new container.
 pub(super) fn create(request: &Routed<'_>) -> Result<Intent, Refusal> {
@@ -76,6 +77,18 @@ fn set_going(request: &Routed<'_>, verb: StartVerb) -> Result<Intent, Refusal> {
     }
     body::absent(request.call)?;
     Ok(Intent::Start { container: request.name()?.to_owned(), verb })
+}
+
+/// A new name. The handler goes through `ParseForm`, so a form could name another.
+///
+/// A name that could be an ID is refused: once the container of that ID were gone, a
+/// start by its ID would mean this one. The engine puts the leading slash there itself.
+pub(super) fn rename(request: &Routed<'_>) -> Result<Intent, Refusal> {
+    let query = Query::parse(request.target.query)?;
+    let name = query.one("name")?.unwrap_or_default();
+    body::absent(request.call)?;
+    let name = name.strip_prefix('/').unwrap_or(name);
+    if ContainerId::from_hex(name).is_some() { Err(Refusal::IdAsName) } else { Ok(Intent::Rename) }
 }
 
 /// Where the body configures the host's side of the container: in `HostConfig`, and for
@@ -192,6 +205,29 @@ mod tests {
             ("/v1.41/containers/a/b/start", NO_BODY, "start a/b"),
             ("/v1.41/containers/a/start/restart", NO_BODY, "restart a/start"),
             ("/v1.41/containers/a%2Fb/start", NO_BODY, "start a/b"),
+        ] {
+            assert_eq!(outcome(&call("POST", target, headers, "")), meant, "{target}");
+        }
+    }
+
+    #[test]
+    fn reads_renames() {
+        let id = format!("/v1.41/containers/a/rename?name=%2F{ID}");
+        let id_in_capitals = format!("/v1.41/containers/a/rename?name={}", ID.to_uppercase());
+        for (target, headers, meant) in [
+            ("/v1.41/containers/a/rename?name=b", NO_BODY, "rename"),
+            ("/containers/a/rename?name=%2Fb", NO_BODY, "rename"),
+            ("/containers/a/rename", NO_BODY, "rename"),
+            (&id_in_capitals, NO_BODY, "rename"),
+            (&id, NO_BODY, "deny id-as-name"),
+            (&id.replace("%2F", ""), NO_BODY, "deny id-as-name"),
+            ("/containers/a/rename?name=b&name=c", NO_BODY, "deny query-malformed"),
+            ("/containers/a/rename?name=b", &[], "deny form-body"),
+            (
+                "/containers/a/rename?name=b",
+                &[("Content-Length", "6"), ("Content-Type", "application/x-www-form-urlencoded")],
+                "deny form-body",
+            ),
         ] {
             assert_eq!(outcome(&call("POST", target, headers, "")), meant, "{target}");
         }

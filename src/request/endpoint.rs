@@ -38,6 +38,9 @@ const fn on(method: &'static str, pattern: &'static str, decision: Decision) -> 
     Endpoint { method, pattern, decision }
 }
 
+/// The route that makes containers, for reading what came of it.
+pub(super) const CREATE_CONTAINER: &str = "/containers/create";
+
 /// The table. What has no row is refused.
 #[rustfmt::skip]
 const TABLE: &[Endpoint] = &[
@@ -72,10 +75,11 @@ const TABLE: &[Endpoint] = &[
     on("POST",    "/build/prune", Pass),
     on("POST",    "/build/cancel", Pass),
 
-    // Containers that begin to run.
-    on("POST",    "/containers/create", Read(container::create)),
+    // Containers that begin to run, and the names they are started by.
+    on("POST",    CREATE_CONTAINER, Read(container::create)),
     on("POST",    "/containers/{name:.*}/start", Read(container::start)),
     on("POST",    "/containers/{name:.*}/restart", Read(container::restart)),
+    on("POST",    "/containers/{name:.*}/rename", Read(container::rename)),
 
     // What a container runs besides its image.
     on("PUT",     "/containers/{name:.*}/archive", Guarded(ArchiveUpload)),
@@ -90,7 +94,6 @@ const TABLE: &[Endpoint] = &[
     on("POST",    "/containers/{name:.*}/copy", Deny("API 1.24 removed it")),
     on("POST",    "/containers/{name:.*}/kill", Pass),
     on("POST",    "/containers/{name:.*}/pause", Pass),
-    on("POST",    "/containers/{name:.*}/rename", Pass),
     on("POST",    "/containers/{name:.*}/resize", Pass),
     on("POST",    "/containers/{name:.*}/stop", Pass),
     on("POST",    "/containers/{name:.*}/unpause", Pass),

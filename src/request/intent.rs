@@ -39,6 +39,8 @@ pub enum Intent {
         /// How.
         verb: StartVerb,
     },
+    /// Give a container another name, under which a start could mean another one.
+    Rename,
     /// Run an image on the nodes of the swarm, which ask nobody. The digest is set.
     Service {
         /// The image.

@@ -18,10 +18,12 @@
 //! 5. what a call asks of the host beside an image is read into a closed list
 //!    ([`HostAccess`]), of calls and of what exists alike (`host_config`, `mounts`).
 //!
-//! Whatever none of these knows is refused.
+//! Whatever none of these knows is refused. Of what came of a call, [`created`] reads the
+//! one thing that is judged again: which container a create has made.
 
 mod body;
 mod container;
+mod created;
 mod endpoint;
 mod host_access;
 mod host_config;
@@ -38,6 +40,7 @@ mod wire;
 #[cfg(test)]
 mod recorded;
 
+pub use created::created;
 pub use host_access::HostAccess;
 pub use host_config::stored_access;
 pub use intent::{Intent, ServiceVerb, StartVerb, read};
@@ -45,4 +48,4 @@ pub use mounts::volume_access;
 pub use permission::Permission;
 pub use refusal::Refusal;
 pub use service::specified_access;
-pub use wire::{ACTIVATE, Answer, Call, WireError};
+pub use wire::{ACTIVATE, Answer, Call, Response, WireError};

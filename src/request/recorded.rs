@@ -35,6 +35,7 @@ pub(super) fn outcome(call: &Call) -> String {
         Ok(Intent::Create { image, access, .. }) => format!("create {image}{}", asking(&access)),
         Ok(Intent::Start { container, verb: StartVerb::Start }) => format!("start {container}"),
         Ok(Intent::Start { container, verb: StartVerb::Restart }) => format!("restart {container}"),
+        Ok(Intent::Rename) => "rename".to_owned(),
         Ok(Intent::Service { image, verb, access }) => {
             let verb = if verb == ServiceVerb::Create { "create" } else { "update" };
             format!("service {verb} {image}{}", asking(&access))

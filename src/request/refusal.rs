@@ -97,6 +97,9 @@ pub enum Refusal {
     /// A start from a checkpoint, whose memory image no signature covers.
     #[error("a start from a checkpoint runs what no signature covers")]
     CheckpointStart,
+    /// A container's new name that has the form of an ID.
+    #[error("a container named like an ID could be taken for the one that has this ID")]
+    IdAsName,
     /// A service whose image is not fixed by a digest.
     #[error("the service's image {written:?} is not fixed by a digest, so each node would choose")]
     ServiceNeedsDigest {
@@ -137,6 +140,7 @@ impl Refusal {
             Self::AllTags { .. } => "all-tags",
             Self::ImageMount { .. } => "image-mount",
             Self::CheckpointStart => "checkpoint-start",
+            Self::IdAsName => "id-as-name",
             Self::ServiceNeedsDigest { .. } => "service-needs-digest",
             Self::ServiceApiVersion { .. } => "service-api-version",
             Self::PluginRuntime { .. } => "plugin-runtime",
@@ -181,6 +185,7 @@ impl Refusal {
             Self::AllTags { .. } => "Pull one tag or digest at a time, without --all-tags.",
             Self::ImageMount { .. } => "Leave the mount of type image out.",
             Self::CheckpointStart => "Start the container without a checkpoint.",
+            Self::IdAsName => "Choose a name of other than 64 hex digits.",
             Self::ServiceNeedsDigest { .. } => {
                 "Use 'docker service create' without --no-resolve-image, or write the image as \
                  name:tag@sha256:digest."

@@ -10,7 +10,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::json::{self, Limits, Names, Object, Value};
+use crate::json::{self, Limits, Names, Number, Object, Value};
 
 /// The answer to `/Plugin.Activate`.
 pub const ACTIVATE: &str = r#"{"Implements":["authz"]}"#;
@@ -18,7 +18,8 @@ pub const ACTIVATE: &str = r#"{"Implements":["authz"]}"#;
 /// The message is flat; what it holds in number are headers and certificates.
 const LIMITS: Limits = Limits { depth: 8, values: 200_000 };
 
-/// An API call as the engine shows it to `/AuthZPlugin.AuthZReq`, before acting on it.
+/// An API call as the engine shows it: to `/AuthZPlugin.AuthZReq` before acting on it, and
+/// again to `/AuthZPlugin.AuthZRes` with the response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Call {
     /// The HTTP method, as sent.
@@ -42,18 +43,15 @@ impl Call {
     /// Fields this version does not know are left alone, so that a newer engine is not
     /// refused for saying more.
     pub fn from_json(bytes: &[u8]) -> Result<Self, WireError> {
-        if bytes.is_empty() {
-            return Err(WireError::Empty);
-        }
-        let message = json::parse(bytes, Names::Go, LIMITS)?;
-        let message = message.as_object().ok_or(WireError::NotAnObject)?;
-        let body = STANDARD
-            .decode(text(message, "RequestBody")?.unwrap_or_default())
-            .map_err(|_| WireError::Field("RequestBody"))?;
+        let message = parse(bytes)?;
+        Self::read(message.as_object().ok_or(WireError::NotAnObject)?)
+    }
+
+    fn read(message: &Object<'_>) -> Result<Self, WireError> {
         Ok(Self {
             method: required(message, "RequestMethod")?,
             uri: required(message, "RequestUri")?,
-            body: Some(body).filter(|body| !body.is_empty()),
+            body: decoded(message, "RequestBody")?,
             user: text(message, "User")?.map(str::to_owned),
             user_authn_method: text(message, "UserAuthNMethod")?.map(str::to_owned),
             headers: headers(message)?,
@@ -79,6 +77,46 @@ impl fmt::Debug for Call {
             .field("body_len", &self.body.as_ref().map(Vec::len))
             .field("user", &self.user)
             .finish_non_exhaustive()
+    }
+}
+
+/// What came of a call, as the engine shows it to `/AuthZPlugin.AuthZRes` before the caller
+/// gets it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status. None where the handler failed, and where the response went out
+    /// already: more than 64 KiB of it, or a stream.
+    pub status: Option<u16>,
+    /// The body, where it is JSON and was not sent yet.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Response {
+    /// Reads the engine's message: the call again, and what came of it.
+    pub fn from_json(bytes: &[u8]) -> Result<(Call, Self), WireError> {
+        const STATUS: &str = "ResponseStatusCode";
+        let message = parse(bytes)?;
+        let message = message.as_object().ok_or(WireError::NotAnObject)?;
+        let status = match message.get(STATUS) {
+            None => None,
+            Some(Value::Number(Number::Unsigned(status))) => {
+                Some(u16::try_from(*status).map_err(|_| WireError::Field(STATUS))?)
+            }
+            Some(_) => return Err(WireError::Field(STATUS)),
+        };
+        let body = decoded(message, "ResponseBody")?;
+        let status = status.filter(|status| *status != 0);
+        Ok((Call::read(message)?, Self { status, body }))
+    }
+}
+
+/// Without the body: it may hold secrets (`GET /swarm/unlockkey`).
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("body_len", &self.body.as_ref().map(Vec::len))
+            .finish()
     }
 }
 
@@ -120,6 +158,21 @@ pub enum WireError {
     /// A field is missing, of the wrong type or not decodable.
     #[error("the engine's message has no usable {0}")]
     Field(&'static str),
+}
+
+fn parse(bytes: &[u8]) -> Result<Value<'_>, WireError> {
+    if bytes.is_empty() {
+        return Err(WireError::Empty);
+    }
+    Ok(json::parse(bytes, Names::Go, LIMITS)?)
+}
+
+/// A field of bytes, in base64; absent and empty are the same to the engine.
+fn decoded(message: &Object<'_>, name: &'static str) -> Result<Option<Vec<u8>>, WireError> {
+    let bytes = STANDARD
+        .decode(text(message, name)?.unwrap_or_default())
+        .map_err(|_| WireError::Field(name))?;
+    Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
 }
 
 /// A field that is text; absent and empty are the same to the engine (`omitempty`).
@@ -211,6 +264,33 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn reads_what_came_of_a_call() {
+        let call = r#""RequestMethod":"POST","RequestUri":"/containers/create""#;
+        for (response, status, body) in [
+            (r#","ResponseStatusCode":201,"ResponseBody":"e30=""#, Some(201), Some(&b"{}"[..])),
+            (r#","ResponseStatusCode":204,"ResponseHeaders":{"Server":"x"}"#, Some(204), None),
+            (r#","ResponseStatusCode":0,"ResponseBody":"""#, None, None),
+            ("", None, None),
+        ] {
+            let message = format!("{{{call}{response}}}");
+            let (call, read) = Response::from_json(message.as_bytes()).unwrap();
+            assert_eq!((call.method.as_str(), call.uri.as_str()), ("POST", "/containers/create"));
+            assert_eq!((read.status, read.body.as_deref()), (status, body), "{message}");
+        }
+        for (response, field) in [
+            (r#","ResponseStatusCode":"201""#, "ResponseStatusCode"),
+            (r#","ResponseStatusCode":201.5"#, "ResponseStatusCode"),
+            (r#","ResponseStatusCode":65737"#, "ResponseStatusCode"),
+            (r#","ResponseBody":"*""#, "ResponseBody"),
+        ] {
+            let message = format!("{{{call}{response}}}");
+            let error = Response::from_json(message.as_bytes()).unwrap_err();
+            assert_eq!(error, WireError::Field(field), "{message}");
+        }
+        assert_eq!(Response::from_json(b"").unwrap_err(), WireError::Empty);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use tracing::{Instrument, debug, error, info, info_span};
 
 use super::probe::Probes;
 use crate::gate::{Decision, Gate};
-use crate::policy::{Grant, Reason, Refusal, Verdict};
-use crate::request::{ACTIVATE, Answer, Call};
+use crate::policy::{Grant, Reason, Verdict};
+use crate::request::{self, ACTIVATE, Answer, Call, WireError};
 
 /// Largest message taken from the engine, in bytes. Engines show bodies of up to 4 MiB,
 /// which are 5.6 MB in base64, and in an `AuthZRes` the response beside it.
@@ -29,18 +29,10 @@ pub(super) async fn answer(
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/Plugin.Activate") => respond(StatusCode::OK, ACTIVATE),
         (&Method::POST, "/AuthZPlugin.AuthZReq") => {
-            let span = info_span!("call");
-            // On a task of its own, so that a panic ends there and becomes a denial.
-            let task = tokio::spawn(authorize(gate, probes, request.into_body()).instrument(span));
-            respond(StatusCode::OK, or_denial(task.await).to_json())
+            decided(authorize(gate, probes, request.into_body())).await
         }
-        // What a response carries has happened already; see the gate for what is judged.
         (&Method::POST, "/AuthZPlugin.AuthZRes") => {
-            let answer = match read(request.into_body()).await {
-                Ok(_) => Answer::Allow,
-                Err(why) => Answer::Deny(why),
-            };
-            respond(StatusCode::OK, answer.to_json())
+            decided(review(gate, request.into_body())).await
         }
         (&Method::GET, "/countersign/seen") => match probes.answer(request.uri().query()) {
             Some(seen) => respond(StatusCode::OK, format!(r#"{{"seen":{seen}}}"#)),
@@ -53,6 +45,12 @@ pub(super) async fn answer(
     }
 }
 
+/// On a task of its own, so that a panic ends there and becomes a denial.
+async fn decided(decision: impl Future<Output = Answer> + Send + 'static) -> Response<Full<Bytes>> {
+    let task = tokio::spawn(decision.instrument(info_span!("call")));
+    respond(StatusCode::OK, or_denial(task.await).to_json())
+}
+
 /// What a task answered; where it panicked, a denial.
 fn or_denial(outcome: Result<Answer, JoinError>) -> Answer {
     outcome.unwrap_or_else(|error| {
@@ -63,37 +61,65 @@ fn or_denial(outcome: Result<Answer, JoinError>) -> Answer {
 
 async fn authorize(gate: Arc<Gate>, probes: Arc<Probes>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let call = match read(body).await {
+    let call = match read(body, Call::from_json).await {
         Ok(call) => call,
-        Err(why) => {
-            info!(verdict = "deny", code = "message-malformed", why, "decided");
-            return Answer::Deny(why);
-        }
+        Err(refused) => return refused,
     };
     probes.saw(&call.uri);
     let decision = gate.decide(&call).await;
     record(&call, &decision, began);
+    answer_of(decision)
+}
+
+/// What came of a call has happened already, but its caller does not know yet.
+async fn review(gate: Arc<Gate>, body: Incoming) -> Answer {
+    let began = Instant::now();
+    let (call, response) = match read(body, request::Response::from_json).await {
+        Ok(both) => both,
+        Err(refused) => return refused,
+    };
+    let decision = gate.review(&call, &response).await;
+    // That all is as it was decided before the call is not worth a second line.
+    if !decision.verdict.is_allow() {
+        record(&call, &decision, began);
+    }
+    answer_of(decision)
+}
+
+fn answer_of(decision: Decision) -> Answer {
     match decision.verdict {
         Verdict::Allow(_) => Answer::Allow,
         Verdict::Deny(refusal) => Answer::Deny(refusal.to_string()),
     }
 }
 
-/// Reads the engine's message. The error is what the caller is told.
-async fn read(body: Incoming) -> Result<Call, String> {
-    let bytes = match Limited::new(body, MAX_MESSAGE).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return Err(format!(
-                "the engine's message about this call is over {MAX_MESSAGE} bytes"
-            ));
-        }
-        Err(error) => return Err(format!("the engine's message broke off: {error}")),
+/// Reads the engine's message, or refuses the call.
+async fn read<T>(
+    body: Incoming,
+    message: impl FnOnce(&[u8]) -> Result<T, WireError>,
+) -> Result<T, Answer> {
+    let read = match receive(body).await {
+        // An empty one is what engines send when they repeat a call whose answer they
+        // missed (`pkg/plugins`, callWithRetry): it says nothing, so it allows nothing.
+        Ok(bytes) => message(&bytes).map_err(|error| {
+            format!("the engine's message about this call cannot be read: {error}")
+        }),
+        Err(why) => Err(why),
     };
-    // An empty one is what engines send when they repeat a call whose answer they missed
-    // (`pkg/plugins`, callWithRetry): it says nothing, so it allows nothing.
-    Call::from_json(&bytes)
-        .map_err(|error| format!("the engine's message about this call cannot be read: {error}"))
+    read.map_err(|why| {
+        info!(verdict = "deny", code = "message-malformed", why, "decided");
+        Answer::Deny(why)
+    })
+}
+
+async fn receive(body: Incoming) -> Result<Bytes, String> {
+    match Limited::new(body, MAX_MESSAGE).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(format!("the engine's message about this call is over {MAX_MESSAGE} bytes"))
+        }
+        Err(error) => Err(format!("the engine's message broke off: {error}")),
+    }
 }
 
 /// One line for each decision; calls that bring and run nothing only at debug.
@@ -115,14 +141,10 @@ fn record(call: &Call, decision: &Decision, began: Instant) {
             info!(verdict = "allow", code, method, uri, user, subject, micros, "decided");
         }
         Verdict::Deny(refusal) => {
-            let why = first_line(refusal);
+            let why = refusal.summary();
             info!(verdict = "deny", code, method, uri, user, subject, why, micros, "decided");
         }
     }
-}
-
-fn first_line(refusal: &Refusal) -> String {
-    refusal.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The path, to know the call by. A query may hold secrets (build arguments, say); what it

@@ -1,14 +1,14 @@
-//! The Unix socket: made here, or handed over by systemd.
+//! A Unix socket: made here, or handed over by systemd.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-/// A socket that engines may connect to. One made here is removed when it is dropped; one
-/// of systemd's is systemd's.
+/// A socket that engines, or clients of one, may connect to. One made here is removed when
+/// it is dropped; one of systemd's is systemd's.
 pub struct Listener {
     inner: UnixListener,
     made: Option<Made>,
@@ -18,6 +18,20 @@ struct Made {
     path: PathBuf,
     /// Which file it was: another process may have put its own in the place since.
     inode: u64,
+}
+
+/// Who may connect to a socket made here.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// The file's mode.
+    pub mode: u32,
+    /// The file's group, where it is not that of the process.
+    pub group: Option<u32>,
+}
+
+impl Access {
+    /// Its owner alone.
+    pub const OWNER: Self = Self { mode: 0o600, group: None };
 }
 
 /// Why there is no socket.
@@ -65,9 +79,9 @@ impl Listener {
         Ok(Self { inner, made: None })
     }
 
-    /// Makes a socket for its owner alone. A dead one in its place is replaced. Bound aside
-    /// and renamed, so that no engine ever finds a socket that anyone else may use.
-    pub fn bind(path: &Path) -> Result<Self, ListenError> {
+    /// Makes a socket. A dead one in its place is replaced. Bound aside and renamed, so that
+    /// nobody ever finds a socket that anyone else may use.
+    pub fn bind(path: &Path, access: Access) -> Result<Self, ListenError> {
         let at = |error| ListenError::Io { path: path.to_owned(), error };
         make_way(path)?;
         if let Some(parent) = path.parent() {
@@ -78,7 +92,8 @@ impl Listener {
         let aside = PathBuf::from(aside);
         let _ = fs::remove_file(&aside);
         let inner = UnixListener::bind(&aside).map_err(at)?;
-        let placed = fs::set_permissions(&aside, fs::Permissions::from_mode(0o600))
+        let placed = chown(&aside, None, access.group)
+            .and_then(|()| fs::set_permissions(&aside, fs::Permissions::from_mode(access.mode)))
             .and_then(|()| fs::rename(&aside, path))
             .and_then(|()| inode(path));
         match placed {
@@ -91,7 +106,7 @@ impl Listener {
     }
 
     /// Waits for the next connection.
-    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+    pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
         self.inner.accept().await.map(|(stream, _)| stream)
     }
 }
@@ -129,24 +144,34 @@ fn inode(path: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[tokio::test]
     async fn replaces_a_dead_socket_and_no_live_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plugins/cs.sock");
-        let first = Listener::bind(&path).unwrap();
+        let first = Listener::bind(&path, Access::OWNER).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(matches!(Listener::bind(&path), Err(ListenError::InUse { .. })));
+        assert!(matches!(Listener::bind(&path, Access::OWNER), Err(ListenError::InUse { .. })));
         drop(first);
         assert!(!path.exists());
 
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "a dead socket stays behind");
-        drop(Listener::bind(&path).unwrap());
+        let group = fs::metadata(dir.path()).unwrap().gid();
+        let access = Access { mode: 0o660, group: Some(group) };
+        let second = Listener::bind(&path, access).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert_eq!(fs::metadata(&path).unwrap().gid(), group);
+        drop(second);
 
         fs::write(&path, "").unwrap();
-        assert!(matches!(Listener::bind(&path), Err(ListenError::NotASocket { .. })));
+        assert!(matches!(
+            Listener::bind(&path, Access::OWNER),
+            Err(ListenError::NotASocket { .. })
+        ));
     }
 }

@@ -10,7 +10,7 @@ mod answer;
 mod listen;
 mod probe;
 
-pub use listen::{ListenError, Listener, handed_over};
+pub use listen::{Access, ListenError, Listener, handed_over};
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,13 +26,14 @@ use tracing::{debug, info, warn};
 use crate::gate::Gate;
 use probe::Probes;
 
-/// How long calls under way may take once a shutdown was asked for.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long calls under way may take once a shutdown was asked for. The slowest decision
+/// asks the engine twice and the network once, each within its own time.
+const DRAIN: Duration = Duration::from_secs(30);
 /// How long to wait before accepting again after `accept` failed (too many open files).
 const BREATH: Duration = Duration::from_millis(50);
 
 /// Serves the plugin's protocol until `shutdown` completes, then drains: calls under way
-/// are answered, for at most ten seconds.
+/// are answered, for at most half a minute.
 pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let probes = Arc::default();

@@ -1,7 +1,8 @@
 //! The engine this node runs, asked over its own socket.
 //!
-//! What we ask comes back to us as calls to authorize, so only `GET`s are used: those
-//! are answered without asking anybody, or we would wait for ourselves.
+//! What we ask comes back to us as calls to authorize, so only such are used as are
+//! answered without asking anybody, or we would wait for ourselves: `GET`s here, and what
+//! stops or removes a container (`containers`).
 //!
 //! Paths carry no API version, so the engine answers in its newest: Docker Engine 20.10
 //! speaks up to 1.41 and 29 no less than 1.44, and no version serves both.
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::Empty;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
@@ -19,8 +20,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::clock::Deadline;
-use super::http::{Answer, Call, Failure, exchange, innermost, pool};
-use super::unavailable::{Seconds, quote};
+use super::engine_error::{EngineError, MAX_SOCKET};
+use super::http::{Answer, Call, Failure, exchange, innermost, open, pool};
+use super::unavailable::quote;
 use super::url;
 use crate::image::{Digest, ImageId};
 
@@ -30,8 +32,6 @@ const MAX_ANSWER: u64 = 8 * 1024 * 1024;
 /// Longest wait for one answer. The engine is on this host and only looks things up; a
 /// minute would already be an engine in trouble.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest path of a socket, by the system's own `sun_path`.
-const MAX_SOCKET: usize = 107;
 /// Longest name asked for: a reference has at most 255 + 1 + 128 + 1 + 71 characters.
 const MAX_NAME: usize = 512;
 
@@ -56,56 +56,6 @@ pub struct LocalImage {
     pub repo_digests: Vec<(String, Digest)>,
     /// Whether those digests are the engine's own and true, as those of graph drivers are.
     pub has_true_digests: bool,
-}
-
-/// Why the engine could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// No socket can have this path.
-    #[error("{} cannot be a socket: its path must be UTF-8 of 1 to {MAX_SOCKET} bytes", path.display())]
-    Socket {
-        /// As given.
-        path: PathBuf,
-    },
-    /// No path of the API can carry this name.
-    #[error("{name} names nothing an engine could hold")]
-    Name {
-        /// As given; quoted and cut.
-        name: String,
-    },
-    /// No answer in time.
-    #[error("the engine at {} did not answer in {}", socket.display(), Seconds(*allowed))]
-    Timeout {
-        /// Its socket.
-        socket: PathBuf,
-        /// How long was waited.
-        allowed: Duration,
-    },
-    /// No connection, or it broke.
-    #[error("the engine at {} cannot be asked: {cause}", socket.display())]
-    Unreachable {
-        /// Its socket.
-        socket: PathBuf,
-        /// What the system says.
-        cause: String,
-    },
-    /// The engine answered with an error.
-    #[error("the engine answered {status}: {message}")]
-    Status {
-        /// The HTTP status.
-        status: u16,
-        /// Its own words; quoted and cut.
-        message: String,
-    },
-    /// The answer is larger than we take.
-    #[error("the engine gave an answer larger than {max} bytes")]
-    TooLarge {
-        /// The limit in bytes.
-        max: u64,
-    },
-    /// The answer is not what the API says.
-    #[error("the engine gave a bad answer: {0}")]
-    BadAnswer(String),
 }
 
 impl Engine {
@@ -171,32 +121,52 @@ impl Engine {
         path: &str,
     ) -> Result<Option<T>, EngineError> {
         let answer = self.fetch(path).await?;
-        match answer.status {
-            StatusCode::OK => serde_json::from_slice(&answer.body)
-                .map(Some)
-                .map_err(|error| EngineError::BadAnswer(error.to_string())),
-            StatusCode::NOT_FOUND => Ok(None),
-            status => Err(EngineError::Status { status: status.as_u16(), message: words(&answer) }),
-        }
+        if answer.status == StatusCode::NOT_FOUND { Ok(None) } else { read(&answer).map(Some) }
     }
 
     /// `GET /path`, whatever the answer.
     pub(super) async fn fetch(&self, path: &str) -> Result<Answer, EngineError> {
-        let url = format!("{}/{path}", self.base)
-            .parse()
-            .map_err(|_| EngineError::Name { name: quote(path) })?;
-        let call = Call {
-            method: Method::GET,
-            url,
-            // hyper would send the socket's path in hexadecimal.
-            headers: HeaderMap::from_iter([(HOST, HeaderValue::from_static("docker"))]),
-            max: MAX_ANSWER,
-            deadline: Deadline::after(self.patience),
-        };
-        exchange(&self.client, &call).await.map_err(|error| self.explain(error))
+        self.send(Method::GET, self.url(path)?, MAX_ANSWER).await
     }
 
-    fn explain(&self, failure: Failure) -> EngineError {
+    /// The URL of a path that is already encoded.
+    pub(super) fn url(&self, path: &str) -> Result<Uri, EngineError> {
+        let url = format!("{}/{path}", self.base).parse();
+        url.map_err(|_| EngineError::Name { name: quote(path) })
+    }
+
+    /// One exchange.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Uri,
+        max: u64,
+    ) -> Result<Answer, EngineError> {
+        let call = self.call(method, url, max);
+        exchange(&self.client, &call).await.map_err(|error| self.explain(error, max))
+    }
+
+    /// The answer's body, which goes on and on.
+    pub(super) async fn stream(&self, url: Uri) -> Result<Incoming, EngineError> {
+        let call = self.call(Method::GET, url, MAX_ANSWER);
+        let answer =
+            open(&self.client, &call).await.map_err(|error| self.explain(error, MAX_ANSWER))?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.into_body()),
+            status => Err(EngineError::Status {
+                status: status.as_u16(),
+                message: "no stream of events".to_owned(),
+            }),
+        }
+    }
+
+    fn call(&self, method: Method, url: Uri, max: u64) -> Call {
+        // hyper would send the socket's path in hexadecimal.
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("docker"))]);
+        Call { method, url, headers, max, deadline: Deadline::after(self.patience) }
+    }
+
+    pub(super) fn explain(&self, failure: Failure, max: u64) -> EngineError {
         let unreachable = |error: &(dyn std::error::Error + 'static)| EngineError::Unreachable {
             socket: self.socket.clone(),
             cause: innermost(error),
@@ -205,11 +175,24 @@ impl Engine {
             Failure::Timeout => {
                 EngineError::Timeout { socket: self.socket.clone(), allowed: self.patience }
             }
-            Failure::TooLarge => EngineError::TooLarge { max: MAX_ANSWER },
+            Failure::TooLarge => EngineError::TooLarge { max },
             Failure::Exchange(error) => unreachable(&error),
             Failure::Body(error) => unreachable(&error),
         }
     }
+}
+
+/// What a good answer says.
+pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, EngineError> {
+    if answer.status != StatusCode::OK {
+        return Err(refused(answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| EngineError::BadAnswer(error.to_string()))
+}
+
+/// An answer that is an error.
+pub(super) fn refused(answer: &Answer) -> EngineError {
+    EngineError::Status { status: answer.status.as_u16(), message: words(answer) }
 }
 
 /// IDs and names of containers, services and volumes hold no slash. What holds one would be
@@ -266,21 +249,11 @@ struct DescriptorAnswer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Asked, Seen, Step, answer, engine, ok};
+    use super::super::testing::{Step, answer, ok, start_engine as start};
     use super::*;
 
     const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-
-    /// An engine that runs this script. The folder must outlive it.
-    fn start(
-        script: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static,
-    ) -> (tempfile::TempDir, Seen, Engine) {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("docker.sock");
-        let seen = engine(&socket, script);
-        (folder, seen, Engine::new(&socket).unwrap())
-    }
 
     #[tokio::test]
     async fn reads_images_of_both_stores() {

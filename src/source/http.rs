@@ -8,7 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::connect::Connect;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -78,19 +78,8 @@ pub(super) async fn exchange<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let mut request = Request::new(Empty::new());
-    *request.method_mut() = call.method.clone();
-    *request.uri_mut() = call.url.clone();
-    *request.headers_mut() = call.headers.clone();
-    request.headers_mut().insert(USER_AGENT, AGENT);
     let whole = async {
-        let response = match client.request(request.clone()).await {
-            // A kept connection may be closed by the server just as we use it. All our
-            // requests only read, so asking once more can do no harm.
-            Err(error) if lost_connection(&error) => client.request(request).await,
-            other => other,
-        };
-        let (head, body) = response.map_err(Failure::Exchange)?.into_parts();
+        let (head, body) = send(client, call).await?.into_parts();
         let body = if head.status.is_success() {
             collect(body, call.max).await?
         } else {
@@ -99,6 +88,40 @@ where
         Ok(Answer { status: head.status, headers: head.headers, body })
     };
     call.deadline.bound(whole).await.unwrap_or(Err(Failure::Timeout))
+}
+
+/// Sends a request and reads the head of the answer, within the deadline. Its body may
+/// take as long as it likes, and is the caller's to bound.
+pub(super) async fn open<C>(
+    client: &Client<C, Empty<Bytes>>,
+    call: &Call,
+) -> Result<Response<Incoming>, Failure>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    call.deadline.bound(send(client, call)).await.unwrap_or(Err(Failure::Timeout))
+}
+
+async fn send<C>(
+    client: &Client<C, Empty<Bytes>>,
+    call: &Call,
+) -> Result<Response<Incoming>, Failure>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = call.url.clone();
+    *request.headers_mut() = call.headers.clone();
+    request.headers_mut().insert(USER_AGENT, AGENT);
+    let response = match client.request(request.clone()).await {
+        // A kept connection may be closed by the server just as we use it. All our
+        // requests read, or ask for an end that comes but once, so asking again can do
+        // no harm.
+        Err(error) if lost_connection(&error) => client.request(request).await,
+        other => other,
+    };
+    response.map_err(Failure::Exchange)
 }
 
 /// Reads a body of at most `max` bytes: what announces more is not read at all.

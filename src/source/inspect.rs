@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::engine::{Engine, EngineError, no_slash};
+use super::engine::{Engine, no_slash};
+use super::engine_error::EngineError;
 
 /// A container the engine holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,18 +158,8 @@ struct TaskAnswer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Asked, Seen, Step, answer, engine, ok};
+    use super::super::testing::{answer, ok, start_engine as start};
     use super::*;
-
-    /// An engine that runs this script. The folder must outlive it.
-    fn start(
-        script: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static,
-    ) -> (tempfile::TempDir, Seen, Engine) {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("docker.sock");
-        let seen = engine(&socket, script);
-        (folder, seen, Engine::new(&socket).unwrap())
-    }
 
     #[tokio::test]
     async fn reads_containers_and_services() {

@@ -12,8 +12,11 @@
 mod auth;
 mod challenge;
 mod clock;
+mod containers;
 mod credentials;
 mod engine;
+mod engine_error;
+mod events;
 mod host;
 mod host_path;
 mod http;
@@ -34,8 +37,11 @@ mod url;
 mod verifier;
 
 pub use clock::{Deadline, now};
+pub use containers::Running;
 pub use credentials::{Credentials, CredentialsError};
-pub use engine::{Engine, EngineError, LocalImage};
+pub use engine::{Engine, LocalImage};
+pub use engine_error::EngineError;
+pub use events::Starts;
 pub use host::{Daemon, FileFacts, Host, Kind};
 pub use host_path::{has_folder, leads_to};
 pub use inspect::{Container, Defaults, Mount, Previous, Service, Volume};

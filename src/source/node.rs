@@ -3,7 +3,8 @@
 use hyper::StatusCode;
 use serde::Deserialize;
 
-use super::engine::{Engine, EngineError};
+use super::engine::Engine;
+use super::engine_error::EngineError;
 
 /// `GET /info`, as far as it concerns us.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

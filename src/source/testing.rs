@@ -17,6 +17,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::clock::Deadline;
 use super::credentials::Credentials;
+use super::engine::Engine;
 use super::remote::{RegistrySettings, Remote};
 use super::unavailable::Unavailable;
 
@@ -288,6 +289,16 @@ pub(super) async fn fetch_root(settings: RegistrySettings) -> Result<Vec<u8>, Un
     let remote = Remote::new(settings).unwrap();
     let gun = "h.io/app".parse().unwrap();
     remote.trust_server().fetch(&gun, "root.json", 100, patient()).await
+}
+
+/// An engine that runs this script. The folder must outlive it.
+pub(super) fn start_engine(
+    script: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static,
+) -> (tempfile::TempDir, Seen, Engine) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let seen = engine(&socket, script);
+    (folder, seen, Engine::new(&socket).unwrap())
 }
 
 /// An HTTP server on a unix socket, as an engine is.

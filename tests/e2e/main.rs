@@ -23,11 +23,13 @@ mod node;
 mod ordinary;
 mod outcome;
 mod policy;
+mod races;
 mod relay;
 mod stage;
 mod story_ci;
 mod story_clusters;
 mod verdicts;
+mod watch;
 
 use std::thread::available_parallelism;
 
@@ -61,6 +63,8 @@ fn main() {
         story_clusters::STORIES,
         ordinary::STORIES,
         lifecycle::STORIES,
+        races::STORIES,
+        watch::STORIES,
         doctor::STORIES,
         managed::STORIES,
         faults::STORIES,

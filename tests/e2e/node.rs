@@ -208,6 +208,30 @@ impl<'a> Plugin<'a> {
         Self { stage, name, files, process }
     }
 
+    /// Starts it again after its end, with another policy.
+    #[track_caller]
+    pub fn start_obeying(&mut self, policy: &Policy) {
+        std::fs::write(&self.files.policy, policy.to_string()).unwrap();
+        self.start_again();
+    }
+
+    /// Lines of its log that contain all of these.
+    pub fn logged(&self, parts: &[&str]) -> Vec<String> {
+        let log = std::fs::read_to_string(&self.files.log).unwrap();
+        let wanted = |line: &&str| parts.iter().all(|part| line.contains(part));
+        log.lines().filter(wanted).map(ToOwned::to_owned).collect()
+    }
+
+    /// Waits until so many lines of its log contain all of these.
+    #[track_caller]
+    pub fn await_log(&self, parts: &[&str], times: usize) {
+        let start = Instant::now();
+        while self.logged(parts).len() < times {
+            assert!(start.elapsed() < Duration::from_secs(30), "{parts:?} is not logged");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Starts it again after its end, with the same files.
     #[track_caller]
     pub fn start_again(&mut self) {

@@ -10,6 +10,7 @@ use crate::lab::Lab;
 pub struct Policy {
     require: Vec<String>,
     users_ca: Option<PathBuf>,
+    on_violation: Option<&'static str>,
     host: String,
     ca: PathBuf,
     trust_server: String,
@@ -24,6 +25,7 @@ impl Policy {
         Self {
             require: owned(teams),
             users_ca: None,
+            on_violation: None,
             host: lab.registry(),
             ca: lab.ca(),
             trust_server: lab.trust_server(),
@@ -50,6 +52,12 @@ impl Policy {
 
     pub fn users_ca(mut self, certificate: PathBuf) -> Self {
         self.users_ca = Some(certificate);
+        self
+    }
+
+    /// What is done about running containers that may not run.
+    pub fn on_violation(mut self, what: &'static str) -> Self {
+        self.on_violation = Some(what);
         self
     }
 
@@ -83,6 +91,9 @@ impl Display for Policy {
         writeln!(f, "require_signature_from = {:?}", self.require)?;
         if let Some(authority) = &self.users_ca {
             writeln!(f, "users_ca = {}", quoted(authority))?;
+        }
+        if let Some(what) = self.on_violation {
+            writeln!(f, "on_violation = {what:?}")?;
         }
         writeln!(f, "\n[[registries]]\nhost_address = {:?}", self.host)?;
         writeln!(f, "ca_file = {}\ntrust_server = {:?}", quoted(&self.ca), self.trust_server)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Each room, and the rooms it may know.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("image", &[]),
     ("json", &[]),
     ("request", &["image", "json"]),
@@ -14,7 +14,14 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("gate", &["image", "json", "request", "trust", "policy", "source"]),
     ("doctor", &["image", "policy", "trust", "source", "gate"]),
     ("server", &["gate", "policy", "request"]),
-    ("cli", &["image", "json", "request", "trust", "policy", "source", "gate", "doctor", "server"]),
+    ("proxy", &["server"]),
+    (
+        "cli",
+        &[
+            "image", "json", "request", "trust", "policy", "source", "gate", "doctor", "server",
+            "proxy",
+        ],
+    ),
 ];
 
 /// What stands below these places alone.

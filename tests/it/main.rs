@@ -11,6 +11,7 @@
     reason = "a test fails loudly"
 )]
 
+mod aftermath;
 mod builder;
 mod check;
 mod doctor;
@@ -21,6 +22,9 @@ mod node;
 mod notary;
 mod notary_faults;
 mod packaging;
+mod proxy;
 mod repositories;
+mod scene;
 mod socket;
 mod static_server;
+mod watch;

@@ -1,0 +1,223 @@
+//! Containers that came another way.
+//!
+//! Swarm tasks, restart policies and the engine's own start never pass the API, and some
+//! containers are older than the plugin. So those that run are looked at when the watch
+//! begins, and every one that starts from then on, by the engine's events. What may not
+//! run is told, and killed where the policy says so.
+//!
+//! Bounds: a few looks at a time, a few thousand waiting, each container told once until
+//! something changes.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, interval, sleep};
+use tracing::{debug, error, info, warn};
+
+use super::sighting::{Sighting, Sightings};
+use super::{Decision, SharedGate};
+use crate::policy::{OnViolation, Verdict};
+use crate::source::{Engine, EngineError, Running, Starts};
+
+/// Looks at a time: calls go before.
+const AT_ONCE: usize = 4;
+/// Most containers that wait for a look because they started. When more do, all that run
+/// are looked at instead.
+const WAITING: usize = 4096;
+/// How long until what could not be checked is looked at again.
+const AGAIN: Duration = Duration::from_secs(60);
+/// First and longest pause before the engine is asked again: it may start after us, and
+/// take its time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How long a stream of events must have lasted for its end to be none of a row.
+const LASTED: Duration = Duration::from_secs(60);
+
+/// Watches for as long as it is polled. Returns at once where there is nothing to hold
+/// containers to, or no engine.
+pub async fn watch(gate: SharedGate) {
+    let watched = SharedGate::clone(&gate);
+    let Some(engine) = watched.engine.as_ref().filter(|_| watched.policy.is_enforced()) else {
+        return;
+    };
+    let mut watch = Watch::new(gate, engine);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let began = Instant::now();
+        let Err(error) = watch.follow().await;
+        if began.elapsed() >= LASTED {
+            pause = FIRST_PAUSE;
+        }
+        // Once: an engine that is not there yet is none to worry about.
+        if std::mem::replace(&mut watch.is_waited_for, true) {
+            debug!(%error, "still waiting for the engine");
+        } else {
+            info!(%error, "waiting for the engine, to look at its containers");
+        }
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+struct Watch<'e> {
+    gate: SharedGate,
+    engine: &'e Engine,
+    /// Whether it has been told that the engine is waited for.
+    is_waited_for: bool,
+    waiting: VecDeque<Running>,
+    /// Whether some found no place among those that wait.
+    overflowed: bool,
+    looks: JoinSet<Look>,
+    sightings: Sightings,
+}
+
+/// A look at a container, and what was done.
+struct Look {
+    container: Running,
+    decision: Decision,
+    sighting: Sighting,
+    /// Whether it was killed, where that was to be.
+    killed: Option<Result<bool, EngineError>>,
+}
+
+impl<'e> Watch<'e> {
+    fn new(gate: SharedGate, engine: &'e Engine) -> Self {
+        Self {
+            gate,
+            engine,
+            is_waited_for: false,
+            waiting: VecDeque::new(),
+            overflowed: false,
+            looks: JoinSet::new(),
+            sightings: Sightings::new(),
+        }
+    }
+
+    /// Looks at all that runs and all that starts, until the engine cannot be asked.
+    async fn follow(&mut self) -> Result<Infallible, EngineError> {
+        // Events first: what starts after the sweep's list is made is among them.
+        let mut starts = self.engine.events().await?;
+        self.sweep().await?;
+        info!(containers = self.waiting.len(), "looking at the containers that run");
+        self.is_waited_for = false;
+        let mut again = interval(AGAIN);
+        loop {
+            if self.overflowed && self.waiting.is_empty() {
+                self.sweep().await?;
+            }
+            while self.looks.len() < AT_ONCE
+                && let Some(container) = self.waiting.pop_front()
+            {
+                self.looks.spawn(look(SharedGate::clone(&self.gate), container));
+            }
+            self.wait(&mut starts, &mut again).await?;
+        }
+    }
+
+    /// Waits for the next thing to happen, and takes note of it.
+    async fn wait(
+        &mut self,
+        starts: &mut Starts<'_>,
+        again: &mut Interval,
+    ) -> Result<(), EngineError> {
+        tokio::select! {
+            started = starts.next() => self.enqueue(started?),
+            Some(look) = self.looks.join_next() => match look {
+                Ok(look) => self.note(look),
+                Err(error) => error!(%error, "looking at a container failed"),
+            },
+            _ = again.tick() => self.look_again().await?,
+        }
+        Ok(())
+    }
+
+    /// Everything that runs is to be looked at; of what waited already, what still runs.
+    async fn sweep(&mut self) -> Result<(), EngineError> {
+        self.waiting = self.engine.containers().await?.into();
+        self.overflowed = false;
+        Ok(())
+    }
+
+    /// What could not be checked is to be looked at again, where it still runs.
+    async fn look_again(&mut self) -> Result<(), EngineError> {
+        let unchecked = self.sightings.unchecked();
+        if unchecked.is_empty() {
+            return Ok(());
+        }
+        let running = self.engine.containers().await?;
+        for id in unchecked {
+            match running.iter().find(|container| container.id == id) {
+                Some(container) => self.enqueue(container.clone()),
+                None => self.sightings.forget(&id),
+            }
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, container: Running) {
+        if self.waiting.iter().any(|other| other.id == container.id) {
+            return;
+        }
+        if self.waiting.len() < WAITING {
+            self.waiting.push_back(container);
+        } else {
+            self.overflowed = true;
+        }
+    }
+
+    fn note(&mut self, look: Look) {
+        let Look { container, decision, sighting, killed } = look;
+        let is_new = self.sightings.note(&container.id, sighting);
+        let (id, name) = (container.id.as_str(), container.name.as_str());
+        let image = decision.subject.as_str();
+        let why = first_line(&decision.verdict);
+        match (sighting, killed) {
+            (Sighting::Violation(code), Some(Ok(true))) => {
+                warn!(
+                    container = id,
+                    name, image, code, why, "a container that may not run: killed"
+                );
+            }
+            (Sighting::Violation(code), Some(Err(error))) => {
+                warn!(container = id, name, image, code, why, %error,
+                    "a container that may not run cannot be killed");
+            }
+            (Sighting::Violation(code), _) if is_new => {
+                warn!(container = id, name, image, code, why, "a container runs that may not");
+            }
+            (Sighting::Unchecked(code), _) if is_new => {
+                warn!(
+                    container = id,
+                    name, image, code, why, "whether a container may run could not be checked"
+                );
+            }
+            (Sighting::Fine, _) if is_new => {
+                info!(container = id, name, image, "a container may run now");
+            }
+            _ => debug!(container = id, name, image, ?sighting, "a container was looked at"),
+        }
+    }
+}
+
+/// Looks at a container by the line that every call takes, and does what the policy says.
+async fn look(gate: SharedGate, container: Running) -> Look {
+    let decision = gate.look_at(&container.id).await;
+    let sighting = Sighting::of(&decision);
+    let killed = match (sighting, gate.policy.on_violation(), &gate.engine) {
+        (Sighting::Violation(_), OnViolation::Stop, Some(engine)) => {
+            Some(engine.kill(&container.id).await)
+        }
+        _ => None,
+    };
+    Look { container, decision, sighting, killed }
+}
+
+/// The first line of a refusal.
+fn first_line(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Allow(_) => String::new(),
+        Verdict::Deny(refusal) => refusal.summary(),
+    }
+}

@@ -1,0 +1,117 @@
+//! Names that mean something else by the time the engine looks them up. A trust server that
+//! answers late makes the moment between the plugin's look and the engine's as long as a story
+//! needs.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::node::{Engine, Node};
+use crate::outcome::NOT_MET;
+use crate::policy::Policy;
+use crate::relay::Relay;
+use crate::stage::Stage;
+
+crate::stories![
+    a_tag_moved_while_a_container_is_made_of_it,
+    a_name_given_away_while_it_is_started,
+    a_start_that_takes_long_keeps_names_and_nothing_else,
+];
+
+/// An engine that holds a signed image, `app:1`, and one that nobody signed, `app:other`; a wire
+/// to the trust server; and a policy under which `app:1` runs.
+struct Scene<'a> {
+    engine: Engine<'a>,
+    app: String,
+    relay: Relay,
+    policy: Policy,
+}
+
+fn scene(stage: &Stage) -> Scene<'_> {
+    let app = stage.repository("app");
+    stage.admit(&app, &["jenkins"]);
+    stage.push_signed(&format!("{app}:1"), "hello", "jenkins");
+    stage.push_unsigned(&format!("{app}:other"), "gotcha");
+    let engine = Engine::unguarded(stage);
+    for tag in ["1", "other"] {
+        engine.docker(format!("pull {app}:{tag}")).expect_ok();
+    }
+    let lab = stage.lab();
+    let relay = Relay::to(lab.trust_port());
+    let policy = Policy::requiring(lab, &["CI"])
+        .team("CI", &["jenkins"])
+        .user(lab, "jenkins")
+        .trust_server(relay.url());
+    Scene { engine, app, relay, policy }
+}
+
+fn a_tag_moved_while_a_container_is_made_of_it(stage: &Stage) {
+    let Scene { engine, app, relay, policy } = scene(stage);
+    let node = Node::guarding(stage, engine, &policy);
+
+    relay.hold();
+    let create = node.engine.in_background(&format!("create --name raced {app}:1"));
+    relay.wait_for_a_question();
+    node.docker(format!("tag {app}:other {app}:1")).expect_ok();
+    relay.pass();
+
+    create.outcome(stage).expect_denied(NOT_MET).and_says("stands under that name on this engine");
+    node.docker("start raced").expect_failure();
+    assert_eq!(node.docker("ps --all --quiet").expect_ok().text(), "", "it was removed");
+    node.docker(format!("create --name raced {app}:1")).expect_denied(NOT_MET);
+    node.docker(format!("pull {app}:1")).expect_ok();
+    node.docker(format!("create --name raced {app}:1")).expect_ok();
+}
+
+fn a_name_given_away_while_it_is_started(stage: &Stage) {
+    let Scene { engine, app, relay, policy } = scene(stage);
+    engine.docker(format!("create --name web {app}:1 sleep 1000")).expect_ok();
+    engine.docker(format!("create --name worse {app}:other sleep 1000")).expect_ok();
+    let image_of = |engine: &Engine<'_>, name: &str| {
+        let inspect =
+            format!("inspect --format {{{{.State.Running}}}},{{{{.Config.Image}}}} {name}");
+        engine.docker(inspect).expect_ok().text().to_owned()
+    };
+    let node = Node::guarding(stage, engine, &policy);
+
+    relay.hold();
+    let start = node.engine.in_background("start web");
+    relay.wait_for_a_question();
+    let renames = node.engine.in_background("rename web aside");
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(image_of(&node.engine, "web"), format!("false,{app}:1"), "renames wait");
+    relay.pass();
+    start.outcome(stage).expect_ok();
+    renames.outcome(stage).expect_ok();
+    node.docker("rename worse web").expect_ok();
+
+    assert_eq!(image_of(&node.engine, "aside"), format!("true,{app}:1"));
+    assert_eq!(image_of(&node.engine, "web"), format!("false,{app}:other"));
+    node.docker("start web").expect_failure().and_says("authorization denied by plugin");
+    let id = node.docker("inspect --format {{.Id}} web").expect_ok();
+    let rename = format!("rename aside {}", id.text());
+    node.docker(rename).expect_failure().and_says("could be taken for the one that has this ID");
+}
+
+/// A restart is over when the container has stopped and started: this one ignores its signal.
+fn a_start_that_takes_long_keeps_names_and_nothing_else(stage: &Stage) {
+    let Scene { engine, app, relay: _relay, policy } = scene(stage);
+    let node = Node::guarding(stage, engine, &policy);
+    let run = "run --detach --stop-signal USR1 --name slow";
+    let id = node.docker(format!("{run} {app}:1 sleep 1000")).expect_ok();
+    node.docker(format!("create --name quick {app}:1 sleep 1000")).expect_ok();
+
+    let restart = node.engine.in_background("restart --time 14 slow");
+    thread::sleep(Duration::from_secs(1));
+    let soon = Duration::from_secs(5);
+    node.docker("start quick").expect_ok().and_within(soon);
+    node.docker(format!("start {}", id.text())).expect_ok().and_within(soon);
+    node.docker(format!("run --rm {app}:1")).expect_ok().and_within(soon);
+    node.docker("rename quick other")
+        .expect_denied(
+            "containers keep their names while one is being started or changed by its name",
+        )
+        .and_says("to do: try again when that is done")
+        .and_within(Duration::from_secs(12));
+    restart.outcome(stage).expect_ok();
+    node.docker("rename quick other").expect_ok().and_within(soon);
+}

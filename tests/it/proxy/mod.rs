@@ -1,0 +1,5 @@
+//! `countersign proxy`, the program, between clients and engines that are scripted here.
+
+mod refusals;
+mod streams;
+mod world;
