@@ -80,19 +80,21 @@ install_packages() {
 # need_rust VERSION [fmt] [clippy] : cargo, of that version or later, with these subcommands. Where there is none,
 # Debian's package is installed if it is new enough (bookworm has a new one as cargo-web); an old one is left alone.
 need_rust() {
-  local version=$1 have tool packages=()
+  local version=$1 have package tool
   shift
   find_cargo
   if ! command -v cargo >/dev/null; then
-    mapfile -t packages < <(rust_packages "$version" "$@")
-    [ ${#packages[@]} -gt 0 ] || die "$(no_rust "$version")"
-    install_packages "${packages[@]}"
+    package=$(cargo_package "$version")
+    [ -n "$package" ] || die "$(no_rust "$version")"
+    install_packages "$package"
   fi
   have=$(cargo --version | cut -d' ' -f2)
   at_least "$version" "$have" || die "cargo is $have here, and $version or later is needed: $(rustup_line)"
   for tool in "$@"; do
-    cargo "$tool" --version >/dev/null 2>&1 ||
-      die "'cargo $tool' does not work here: rustup component add ${tool/#fmt/rustfmt} (or Debian's package for it)"
+    ! cargo "$tool" --version >/dev/null 2>&1 || continue
+    package=$(subcommand_package "$tool")
+    [ -n "$package" ] || die "'cargo $tool' does not work here; try: rustup component add ${tool/#fmt/rustfmt}"
+    install_packages "$package"
   done
   command -v cc >/dev/null || install_packages gcc libc6-dev
 }
@@ -110,21 +112,28 @@ find_cargo() {
   done
 }
 
-# rust_packages VERSION [fmt] [clippy] : Debian's packages for it, if they are that new
-rust_packages() {
-  local version=$1 name candidate
-  shift
+# cargo_package VERSION : Debian's package of it, if there is one that new
+cargo_package() {
+  local name candidate
   command -v apt-get >/dev/null || return 0
   [ "$(id -u)" != 0 ] || apt-get update -q >&2 || true
   for name in cargo cargo-web; do
     candidate=$(apt-cache policy "$name" 2>/dev/null | sed -n 's/^ *Candidate: //p')
-    if [[ $candidate == [0-9]* ]] && at_least "$version" "$candidate"; then
+    if [[ $candidate == [0-9]* ]] && at_least "$1" "$candidate"; then
       echo "$name"
-      case "$name $*" in cargo-web*fmt*) echo rustfmt-web ;; cargo*fmt*) echo rustfmt ;; esac
-      case "$name $*" in cargo-web*clippy*) echo rust-web-clippy ;; cargo*clippy*) echo rust-clippy ;; esac
       return
     fi
   done
+}
+
+# subcommand_package fmt|clippy : Debian's package of it, where cargo is Debian's
+subcommand_package() {
+  case "$(dpkg -S "$(command -v cargo)" 2>/dev/null) $1" in
+    "cargo-web: "*fmt) echo rustfmt-web ;;
+    "cargo-web: "*clippy) echo rust-web-clippy ;;
+    "cargo: "*fmt) echo rustfmt ;;
+    "cargo: "*clippy) echo rust-clippy ;;
+  esac
 }
 
 rustup_line() { echo "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile default"; }

@@ -12,6 +12,7 @@ use crate::stage::Stage;
 crate::stories![
     named_on_the_engines_command_line,
     a_call_in_flight_is_answered_before_it_ends,
+    calls_made_while_it_ends_wait_for_the_next_one,
     a_restarted_plugin_is_used_at_once,
     a_call_waits_for_a_plugin_that_comes_back,
     without_its_plugin_an_engine_refuses_everything,
@@ -56,6 +57,33 @@ fn a_call_in_flight_is_answered_before_it_ends(stage: &Stage) {
 
     // The engine asks once more, when the pull is done.
     node.plugin.start_again();
+    pull.outcome(stage).expect_ok();
+}
+
+/// An engine whose call is cut off asks again, but then without the call's body; so nobody may
+/// be let in who will not be answered.
+fn calls_made_while_it_ends_wait_for_the_next_one(stage: &Stage) {
+    let (image, policy) = signed(stage);
+    let relay = Relay::to(stage.lab().trust_port());
+    let mut node = Node::obeying(stage, &policy.trust_server(relay.url()));
+
+    relay.hold();
+    let pull = node.engine.in_background(&format!("pull {image}"));
+    relay.wait_for_a_question();
+    node.plugin.signal("TERM");
+    let networks: Vec<_> = (0..8)
+        .map(|number| {
+            let network = format!("{{\"Name\":\"late-{number}\"}}");
+            node.engine.post_in_background("networks/create", &network)
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    relay.pass();
+    node.plugin.await_end();
+    node.plugin.start_again();
+    for call in networks {
+        call.outcome(stage).expect_ok();
+    }
     pull.outcome(stage).expect_ok();
 }
 

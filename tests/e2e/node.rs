@@ -97,6 +97,18 @@ impl<'a> Engine<'a> {
         Background(thread::spawn(move || Outcome::of(&command, &mut process)))
     }
 
+    /// A call to the engine's API without the docker CLI, which would ask for its version first.
+    pub fn post_in_background(&self, route: &str, json: &str) -> Background {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail-with-body", "--max-time", "60"])
+            .arg("--unix-socket")
+            .arg(self.socket())
+            .args(["--header", "Content-Type: application/json", "--data", json])
+            .arg(format!("http://localhost/v1.41/{route}"));
+        let command = format!("(in the background) POST /{route} {json}");
+        Background(thread::spawn(move || Outcome::of(&command, &mut curl)))
+    }
+
     /// Asks until the answer is as wanted.
     #[track_caller]
     pub fn await_answer(&self, command: &str, is_wanted: impl Fn(&Outcome) -> bool) -> Outcome {

@@ -8,7 +8,7 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use libtest_mimic::Failed;
 
@@ -39,13 +39,17 @@ impl Stage {
     pub fn play(story: Story) -> Result<(), Failed> {
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
         static QUIET: Once = Once::new();
+        static TOLD: AtomicBool = AtomicBool::new(false);
         QUIET.call_once(|| {
             let keep = |panic: &PanicHookInfo<'_>| {
                 PANIC.with_borrow_mut(|text| *text = panic.to_string());
             };
             panic::set_hook(Box::new(keep));
         });
-        let lab = lab()?;
+        // Without a lab every story fails; one says why.
+        let lab = lab().map_err(|why| {
+            if TOLD.swap(true, Ordering::Relaxed) { Failed::without_message() } else { why.into() }
+        })?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = lab.root().join(number.to_string());
         std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;

@@ -100,6 +100,11 @@ fn the_units_fit_the_programs_defaults() {
     has(&service, "ExecStart=/usr/bin/countersign serve");
     has(&service, "Type=notify");
     has(&service, "Restart=always");
+    let hides =
+        ["ProtectHome=", "PrivateTmp=", "PrivateDevices=", "RootDirectory=", "InaccessiblePaths="];
+    for option in hides {
+        assert!(!service.lines().any(|line| line.starts_with(option)), "{option} hides links");
+    }
     // The default of --state-dir, made by systemd.
     has(&service, "StateDirectory=countersign");
     assert!(help_of_serve().contains("/var/lib/countersign"));
