@@ -38,12 +38,12 @@ impl Gate {
             return Err(LookupError::TooMany);
         }
         let names: Vec<String> = host.asked.iter().filter_map(volume).collect();
-        if !names.is_empty() {
-            for volume in engine.local_volumes(&names).await? {
+        for name in names {
+            if let Some(volume) = engine.volume(&name).await? {
                 let options = volume.options.unwrap_or_default();
                 let options: Vec<_> =
                     options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-                host.asked.extend(request::volume_access("local", &options));
+                host.asked.extend(request::volume_access(&volume.driver, &options));
             }
         }
         let sources: Vec<String> = host.asked.iter().filter_map(bound).collect();

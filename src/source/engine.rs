@@ -109,8 +109,8 @@ impl Engine {
         if name.len() > MAX_NAME {
             return Err(bad_name());
         }
-        // A service's own path is the inspection; the others have it below them.
-        let tail = if kind == "services" { "" } else { "/json" };
+        // A service's own path is the inspection, and a volume's; the others have it below.
+        let tail = if matches!(kind, "services" | "volumes") { "" } else { "/json" };
         let name = url::path_part(name).ok_or_else(bad_name)?;
         self.ask(&format!("{kind}/{name}{tail}")).await
     }
@@ -195,7 +195,7 @@ pub(super) fn refused(answer: &Answer) -> EngineError {
     EngineError::Status { status: answer.status.as_u16(), message: words(answer) }
 }
 
-/// IDs and names of containers and services hold no slash. What holds one would be
+/// IDs and names of containers, services and volumes hold no slash. What holds one would be
 /// another path of the API.
 pub(super) fn no_slash(id: &str) -> Result<&str, EngineError> {
     if id.contains('/') { Err(EngineError::Name { name: quote(id) }) } else { Ok(id) }
@@ -314,6 +314,7 @@ mod tests {
         for id in ["", "a/b", "../images/x", "x/logs"] {
             assert!(matches!(engine.container(id).await, Err(EngineError::Name { .. })), "{id}");
             assert!(matches!(engine.service(id).await, Err(EngineError::Name { .. })), "{id}");
+            assert!(matches!(engine.volume(id).await, Err(EngineError::Name { .. })), "{id}");
         }
         assert_eq!(seen.requests().len(), asked);
     }

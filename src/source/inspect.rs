@@ -7,7 +7,6 @@ use serde_json::value::RawValue;
 
 use super::engine::{Engine, no_slash};
 use super::engine_error::EngineError;
-use super::url;
 
 /// A container the engine holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +57,13 @@ pub struct Previous {
     pub container_spec: String,
 }
 
-/// A volume of the local driver.
+/// A volume the engine holds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Volume {
-    /// Its name.
-    pub name: String,
-    /// What the driver was told when it was made.
+    /// The driver that mounts it.
+    pub driver: String,
+    /// What the driver was told when the volume was made.
     pub options: Option<BTreeMap<String, String>>,
 }
 
@@ -107,18 +106,13 @@ impl Engine {
         Ok(Some(Service { previous }))
     }
 
-    /// The volumes of these names, as far as the local driver has them.
+    /// The volume of this name. Nothing if there is none.
     ///
-    /// Asked by a list, since an engine that is asked for one name alone asks each volume
-    /// plugin, and waits for those that are gone (`VolumeStore.getVolume`).
-    pub async fn local_volumes(&self, names: &[String]) -> Result<Vec<Volume>, EngineError> {
-        let filters = serde_json::json!({ "driver": ["local"], "name": names }).to_string();
-        let path = format!("volumes?filters={}", url::query_value(&filters));
-        let found = self.ask::<VolumesAnswer>(&path).await?;
-        let mut volumes = found.and_then(|found| found.volumes).unwrap_or_default();
-        // Engines take the names for parts of names.
-        volumes.retain(|volume| names.contains(&volume.name));
-        Ok(volumes)
+    /// Of one that is there, engines know the driver; for one that is not, they ask every
+    /// volume plugin, and wait for those that are gone (`VolumeStore.getVolume`), as they do
+    /// again when they make it.
+    pub async fn volume(&self, name: &str) -> Result<Option<Volume>, EngineError> {
+        self.get("volumes", no_slash(name)?).await
     }
 
     /// What it does where a call does not say.
@@ -136,12 +130,6 @@ struct ContainerAnswer {
     config: ConfigAnswer,
     host_config: Box<RawValue>,
     mounts: Option<Vec<Mount>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct VolumesAnswer {
-    volumes: Option<Vec<Volume>>,
 }
 
 #[derive(Deserialize)]
@@ -224,29 +212,21 @@ mod tests {
 
     #[tokio::test]
     async fn reads_volumes_and_defaults() {
-        let (_folder, seen, engine) = start(|asked| match asked.line() {
+        let (_folder, _seen, engine) = start(|asked| match asked.line() {
+            "GET /volumes/plain" => {
+                ok(r#"{"Name":"plain","Driver":"local","Options":null,"Scope":"local"}"#)
+            }
+            "GET /volumes/etc" => {
+                ok(r#"{"Driver":"local","Options":{"o":"bind","device":"/etc"}}"#)
+            }
             "GET /info" => ok(r#"{"ID":"x","DockerRootDir":"/data","DefaultRuntime":"runc"}"#),
-            line if line.contains("none") => ok(r#"{"Volumes":null,"Warnings":null}"#),
-            _ => ok(r#"{"Volumes":[{"Name":"a","Driver":"local","Options":null},
-                {"Name":"etc","Options":{"o":"bind","device":"/etc"}},{"Name":"etcetera"}]}"#),
+            _ => answer("404 Not Found", &[], r#"{"message":"no such volume"}"#),
         });
-        let names = ["a".to_owned(), "etc".to_owned(), "gone".to_owned()];
-        let found = engine.local_volumes(&names).await.unwrap();
-        let options = BTreeMap::from(
-            [("o", "bind"), ("device", "/etc")]
-                .map(|(key, value)| (key.to_owned(), value.to_owned())),
-        );
-        assert_eq!(
-            found,
-            [
-                Volume { name: "a".to_owned(), options: None },
-                Volume { name: "etc".to_owned(), options: Some(options) },
-            ]
-        );
-        let filters = "%7B%22driver%22%3A%5B%22local%22%5D%2C%22name%22%3A%5B%22a%22%2C%22etc%22\
-                       %2C%22gone%22%5D%7D";
-        assert_eq!(seen.lines(), [format!("GET /volumes?filters={filters}")]);
-        assert_eq!(engine.local_volumes(&["none".to_owned()]).await.unwrap(), []);
+        let plain = engine.volume("plain").await.unwrap().unwrap();
+        assert_eq!(plain, Volume { driver: "local".to_owned(), options: None });
+        let bound = engine.volume("etc").await.unwrap().unwrap();
+        assert_eq!(bound.options.unwrap()["device"], "/etc");
+        assert_eq!(engine.volume("gone").await.unwrap(), None);
         let defaults = engine.defaults().await.unwrap();
         assert_eq!((&*defaults.docker_root_dir, &*defaults.default_runtime), ("/data", "runc"));
     }
