@@ -8,16 +8,17 @@
 //! Bounds: a few looks at a time, a few thousand waiting, each container told once until
 //! something changes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, Interval, interval, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::sighting::{Sighting, Sightings};
 use super::{Decision, SharedGate};
+use crate::image::ContainerId;
 use crate::policy::{OnViolation, Verdict};
 use crate::source::{Engine, EngineError, Running, Starts};
 
@@ -70,6 +71,8 @@ struct Watch<'e> {
     /// Whether some found no place among those that wait.
     overflowed: bool,
     looks: JoinSet<Look>,
+    /// The containers that are being looked at, by the task that does.
+    looking: HashMap<task::Id, ContainerId>,
     sightings: Sightings,
 }
 
@@ -91,6 +94,7 @@ impl<'e> Watch<'e> {
             waiting: VecDeque::new(),
             overflowed: false,
             looks: JoinSet::new(),
+            looking: HashMap::new(),
             sightings: Sightings::new(),
         }
     }
@@ -110,7 +114,9 @@ impl<'e> Watch<'e> {
             while self.looks.len() < AT_ONCE
                 && let Some(container) = self.waiting.pop_front()
             {
-                self.looks.spawn(look(SharedGate::clone(&self.gate), container));
+                let id = container.id.clone();
+                let task = self.looks.spawn(look(SharedGate::clone(&self.gate), container));
+                self.looking.insert(task.id(), id);
             }
             self.wait(&mut starts, &mut again).await?;
         }
@@ -124,9 +130,15 @@ impl<'e> Watch<'e> {
     ) -> Result<(), EngineError> {
         tokio::select! {
             started = starts.next() => self.enqueue(started?),
-            Some(look) = self.looks.join_next() => match look {
-                Ok(look) => self.note(look),
-                Err(error) => error!(%error, "looking at a container failed"),
+            Some(look) = self.looks.join_next_with_id() => match look {
+                Ok((task, look)) => {
+                    self.looking.remove(&task);
+                    self.note(look);
+                }
+                Err(error) => {
+                    self.looking.remove(&error.id());
+                    error!(%error, "looking at a container failed");
+                }
             },
             _ = again.tick() => self.look_again().await?,
         }
@@ -157,7 +169,11 @@ impl<'e> Watch<'e> {
     }
 
     fn enqueue(&mut self, container: Running) {
-        if self.waiting.iter().any(|other| other.id == container.id) {
+        // Nor one that is being looked at: its image stays what it is, and a start that the
+        // sweep has seen already is told of by an event as well.
+        let known = self.waiting.iter().any(|other| other.id == container.id)
+            || self.looking.values().any(|id| *id == container.id);
+        if known {
             return;
         }
         if self.waiting.len() < WAITING {
