@@ -1,10 +1,12 @@
 //! What the commands that stay have in common: a log, systemd, and an end.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::error;
 use tracing_subscriber::EnvFilter;
+
+use super::paint::shows_colours;
 
 /// Completes when the process is told to end: SIGTERM or SIGINT. From this call on, these
 /// no longer end it by themselves.
@@ -38,10 +40,6 @@ pub fn start_log(json: bool) {
     if json {
         log.json().init();
     } else {
-        log.with_ansi(colours()).init();
+        log.with_ansi(shows_colours(&io::stderr())).init();
     }
-}
-
-fn colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }

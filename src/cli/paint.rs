@@ -10,8 +10,7 @@ pub(super) struct Paint {
 impl Paint {
     /// For standard output: on a terminal, unless `NO_COLOR` is set.
     pub fn for_stdout() -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colours: wanted && io::stdout().is_terminal() }
+        Self { colours: shows_colours(&io::stdout()) }
     }
 
     /// No colours.
@@ -24,4 +23,9 @@ impl Paint {
     pub fn paint(&self, colour: &str, text: &str) -> String {
         if self.colours { format!("\x1b[1;{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// Whether to write colours there: to a terminal, unless `NO_COLOR` is set.
+pub(super) fn shows_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

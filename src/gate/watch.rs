@@ -8,7 +8,7 @@
 //! Bounds: a few looks at a time, a few thousand waiting, each container told once until
 //! something changes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ struct Watch<'e> {
     looks: JoinSet<Look>,
     /// The containers that are being looked at, by the task that does.
     looking: HashMap<task::Id, ContainerId>,
+    /// Those of them that started once more meanwhile: the look may be over before that.
+    started: HashSet<ContainerId>,
     sightings: Sightings,
 }
 
@@ -95,6 +97,7 @@ impl<'e> Watch<'e> {
             overflowed: false,
             looks: JoinSet::new(),
             looking: HashMap::new(),
+            started: HashSet::new(),
             sightings: Sightings::new(),
         }
     }
@@ -133,10 +136,15 @@ impl<'e> Watch<'e> {
             Some(look) = self.looks.join_next_with_id() => match look {
                 Ok((task, look)) => {
                     self.looking.remove(&task);
-                    self.note(look);
+                    self.note(&look);
+                    if self.started.remove(&look.container.id) {
+                        self.enqueue(look.container);
+                    }
                 }
                 Err(error) => {
-                    self.looking.remove(&error.id());
+                    if let Some(id) = self.looking.remove(&error.id()) {
+                        self.started.remove(&id);
+                    }
                     error!(%error, "looking at a container failed");
                 }
             },
@@ -147,7 +155,11 @@ impl<'e> Watch<'e> {
 
     /// Everything that runs is to be looked at; of what waited already, what still runs.
     async fn sweep(&mut self) -> Result<(), EngineError> {
-        self.waiting = self.engine.containers().await?.into();
+        let running = self.engine.containers().await?;
+        let (looking, waiting): (Vec<_>, _) =
+            running.into_iter().partition(|container| self.is_looking_at(&container.id));
+        self.started.extend(looking.into_iter().map(|container| container.id));
+        self.waiting = waiting.into();
         self.overflowed = false;
         Ok(())
     }
@@ -169,23 +181,26 @@ impl<'e> Watch<'e> {
     }
 
     fn enqueue(&mut self, container: Running) {
-        // Nor one that is being looked at: its image stays what it is, and a start that the
-        // sweep has seen already is told of by an event as well.
-        let known = self.waiting.iter().any(|other| other.id == container.id)
-            || self.looking.values().any(|id| *id == container.id);
-        if known {
+        if self.waiting.iter().any(|other| other.id == container.id) {
             return;
         }
-        if self.waiting.len() < WAITING {
+        // One look at a time: two would kill twice. The next waits for the end of the first.
+        if self.is_looking_at(&container.id) {
+            self.started.insert(container.id);
+        } else if self.waiting.len() < WAITING {
             self.waiting.push_back(container);
         } else {
             self.overflowed = true;
         }
     }
 
-    fn note(&mut self, look: Look) {
+    fn is_looking_at(&self, id: &ContainerId) -> bool {
+        self.looking.values().any(|other| other == id)
+    }
+
+    fn note(&mut self, look: &Look) {
         let Look { container, decision, sighting, killed } = look;
-        let is_new = self.sightings.note(&container.id, sighting);
+        let is_new = self.sightings.note(&container.id, *sighting);
         let (id, name) = (container.id.as_str(), container.name.as_str());
         let image = decision.subject.as_str();
         let why = first_line(&decision.verdict);

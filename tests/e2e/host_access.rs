@@ -5,7 +5,6 @@ use std::os::unix::fs::symlink;
 
 use crate::node::{Engine, Node};
 use crate::outcome::Outcome;
-use crate::policy::Policy;
 use crate::stage::Stage;
 
 crate::stories![
@@ -18,23 +17,13 @@ crate::stories![
     a_guard_that_logs_lets_everything_by,
 ];
 
-/// A repository with one signed tag, `:1`, and a policy under which it runs.
-fn signed(stage: &Stage) -> (String, Policy) {
-    let app = stage.repository("app");
-    stage.admit(&app, &["jenkins"]);
-    stage.push_signed(&format!("{app}:1"), "hello", "jenkins");
-    let lab = stage.lab();
-    let policy = Policy::requiring(lab, &["CI"]).team("CI", &["jenkins"]).user(lab, "jenkins");
-    (app, policy)
-}
-
 #[track_caller]
 fn expect_refused(outcome: Outcome, app: &str, asked: &str) {
     outcome.expect_denied(&format!("{app} may not reach the host, and it asks for {asked}"));
 }
 
 fn a_signed_image_gets_nothing_of_the_host(stage: &Stage) {
-    let (app, policy) = signed(stage);
+    let (app, policy) = stage.signed_app();
     let node = Node::obeying(stage, &policy);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -80,7 +69,7 @@ fn a_signed_image_gets_nothing_of_the_host(stage: &Stage) {
 }
 
 fn a_named_repository_gets_the_host(stage: &Stage) {
-    let (app, policy) = signed(stage);
+    let (app, policy) = stage.signed_app();
     let agent = stage.repository("ops/agent");
     stage.admit(&agent, &["jenkins"]);
     stage.push_signed(&format!("{agent}:1"), "watching", "jenkins");
@@ -101,7 +90,7 @@ fn a_named_repository_gets_the_host(stage: &Stage) {
 }
 
 fn volumes_lead_nowhere_else(stage: &Stage) {
-    let (app, policy) = signed(stage);
+    let (app, policy) = stage.signed_app();
     let engine = Engine::unguarded(stage);
     let options = "--opt type=none --opt o=bind --opt device=/etc";
     engine.docker(format!("volume create {options} before")).expect_ok();
@@ -123,7 +112,7 @@ fn volumes_lead_nowhere_else(stage: &Stage) {
 }
 
 fn what_was_made_before_is_judged_at_its_start(stage: &Stage) {
-    let (app, policy) = signed(stage);
+    let (app, policy) = stage.signed_app();
     let engine = Engine::unguarded(stage);
     engine.docker(format!("pull {app}:1")).expect_ok();
     engine.docker(format!("create --name strong --privileged {app}:1")).expect_ok();
@@ -142,7 +131,7 @@ fn what_was_made_before_is_judged_at_its_start(stage: &Stage) {
 }
 
 fn a_running_container_gets_no_more(stage: &Stage) {
-    let (app, policy) = signed(stage);
+    let (app, policy) = stage.signed_app();
     let node = Node::obeying(stage, &policy);
     node.docker(format!("run --detach --name web --entrypoint sleep {app}:1 100")).expect_ok();
     node.docker("exec web echo inside").expect_ok().and_says("inside");
@@ -151,7 +140,7 @@ fn a_running_container_gets_no_more(stage: &Stage) {
 }
 
 fn services_reach_no_node(stage: &Stage) {
-    let (app, policy) = signed(stage);
+    let (app, policy) = stage.signed_app();
     let engine = Engine::unguarded(stage);
     engine.docker("swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377").expect_ok();
     let node = Node::guarding(stage, engine, &policy);
@@ -169,7 +158,7 @@ fn services_reach_no_node(stage: &Stage) {
 }
 
 fn a_guard_that_logs_lets_everything_by(stage: &Stage) {
-    let (app, policy) = signed(stage);
+    let (app, policy) = stage.signed_app();
     let node = Node::obeying(stage, &policy.with("[guard]\nmode = \"log\""));
     node.docker(format!("run --rm -v /etc:/h {app}:1")).expect_ok().and_says("hello");
     let log = node.plugin.files().said();

@@ -21,13 +21,9 @@ crate::stories![
     says_when_it_is_ready,
 ];
 
-/// A repository with one signed tag, `:1`, and a policy under which it runs.
+/// A signed image, and a policy under which it runs.
 fn signed(stage: &Stage) -> (String, Policy) {
-    let app = stage.repository("app");
-    stage.admit(&app, &["jenkins"]);
-    stage.push_signed(&format!("{app}:1"), "hello", "jenkins");
-    let lab = stage.lab();
-    let policy = Policy::requiring(lab, &["CI"]).team("CI", &["jenkins"]).user(lab, "jenkins");
+    let (app, policy) = stage.signed_app();
     (format!("{app}:1"), policy)
 }
 

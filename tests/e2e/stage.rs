@@ -14,6 +14,7 @@ use libtest_mimic::Failed;
 
 use crate::lab::{Lab, lab};
 use crate::outcome::Outcome;
+use crate::policy::Policy;
 
 /// A test.
 pub type Story = fn(&Stage);
@@ -167,6 +168,17 @@ impl Stage {
     pub fn push_signed(&self, image: &str, text: &str, signer: &'static str) {
         self.build(image, text);
         self.user(signer).docker(format!("trust sign {image}")).expect_ok();
+    }
+
+    /// A repository with a tag that jenkins signed, `:1`, and a policy under which it runs.
+    #[track_caller]
+    pub fn signed_app(&self) -> (String, Policy) {
+        let app = self.repository("app");
+        self.admit(&app, &["jenkins"]);
+        self.push_signed(&format!("{app}:1"), "hello", "jenkins");
+        let lab = self.lab;
+        let policy = Policy::requiring(lab, &["CI"]).team("CI", &["jenkins"]).user(lab, "jenkins");
+        (app, policy)
     }
 
     /// The digest under which the registry has the image.

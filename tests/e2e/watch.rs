@@ -18,12 +18,8 @@ const UNCHECKED: &str = "could not be checked";
 /// A repository with a signed tag, `:1`, and one that nobody signed, `:other`; and a policy under
 /// which the first one runs.
 fn scene(stage: &Stage) -> (String, Policy) {
-    let app = stage.repository("app");
-    stage.admit(&app, &["jenkins"]);
-    stage.push_signed(&format!("{app}:1"), "hello", "jenkins");
+    let (app, policy) = stage.signed_app();
     stage.push_unsigned(&format!("{app}:other"), "gotcha");
-    let lab = stage.lab();
-    let policy = Policy::requiring(lab, &["CI"]).team("CI", &["jenkins"]).user(lab, "jenkins");
     (app, policy)
 }
 

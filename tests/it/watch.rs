@@ -27,11 +27,10 @@ fn an_engine_that_is_not_there_yet_is_waited_for_in_silence() {
 fn what_runs_and_what_starts_is_told_once() {
     let scene = Scene::new("report", Engine { running: vec![1, 2], ..Engine::default() });
     scene.wait("both are told", |scene| scene.count(REPORTED) == 2);
-    for _ in 0..3 {
-        scene.send(&format!("{}\n", start(3)));
-        scene.send(&format!("{}\n", start(1)));
+    for (sent, number) in [3, 1, 3, 1, 3, 1].into_iter().enumerate() {
+        scene.send(&format!("{}\n", start(number)));
+        scene.wait("it is looked at", |scene| scene.engine().looks == 3 + sent);
     }
-    scene.wait("all are looked at", |scene| scene.engine().looks == 8);
     scene.wait("the third is told", |scene| scene.count(REPORTED) == 3);
     for number in 1..=3 {
         assert_eq!(scene.count(&id(number)), 1, "{}", scene.log());
