@@ -65,7 +65,7 @@ fn main() {
     let plan = Plan {
         seed: number("COUNTERSIGN_GO_SEED").unwrap_or(1),
         cases: number("COUNTERSIGN_GO_CASES")
-            .map_or(50_000, |cases| usize::try_from(cases).unwrap()),
+            .map_or(40_000, |cases| usize::try_from(cases).unwrap()),
     };
     let tests: [(&str, Test); 3] = [
         ("values", values::same_values),
