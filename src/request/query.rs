@@ -20,7 +20,7 @@ pub(super) struct Query(Vec<(String, String)>);
 impl Query {
     pub fn parse(raw: &str) -> Result<Self, Refusal> {
         if raw.split('&').count() > MAX_PAIRS {
-            return Err(fault(raw, "is one of more than 1000"));
+            return Err(fault(raw, "has more than 1000 parameters"));
         }
         raw.split('&').filter(|pair| !pair.is_empty()).map(pair).collect::<Result<_, _>>().map(Self)
     }

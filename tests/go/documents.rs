@@ -125,12 +125,13 @@ impl Writer<'_> {
         self.text.extend(text.as_bytes());
     }
 
+    /// White space, or what is none. This is everywhere, so it seldom goes wrong.
     fn space(&mut self) {
         if self.varied && self.chance.once_in(3) {
             let space = self.chance.pick(&[" ", "\n", "\t", "\r\n", "    "]);
             self.put(space);
         }
-        if self.fault() {
+        if self.chance.once_in(10) && self.fault() {
             let odd = self.chance.pick(&["\u{a0}", "\u{feff}", "/**/", "\u{c}", "\0", ",", "//\n"]);
             self.put(odd);
         }
@@ -157,7 +158,7 @@ impl Writer<'_> {
             self.anything();
         }
         self.space();
-        if self.fault() {
+        if self.chance.once_in(5) && self.fault() {
             self.put(",");
         }
         self.put("}");
