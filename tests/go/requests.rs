@@ -34,10 +34,9 @@ pub fn same_intents(reader: &Reader, plan: &Plan) -> Result<(), Failed> {
     reader.ask(
         plan.cases,
         |at| case(plan.seed, at),
-        |at, case, line| {
-            if let Err(wrong) = compare(&mut findings, case, &serde_json::from_str(line).unwrap()) {
-                findings.wrong(at, case, &wrong);
-            }
+        |at, case, line| match compare(case, &serde_json::from_str(line).unwrap()) {
+            Ok(what) => findings.count(what),
+            Err(wrong) => findings.wrong(at, case, &wrong),
         },
     );
     findings.expect("read as Go does", plan.cases / 4);
@@ -45,21 +44,22 @@ pub fn same_intents(reader: &Reader, plan: &Plan) -> Result<(), Failed> {
     findings.told("requests", plan.seed)
 }
 
-fn compare(findings: &mut Findings, case: &Case, answer: &Answer<'_>) -> Result<(), String> {
+/// What came of a case, or what is wrong with it.
+fn compare(case: &Case, answer: &Answer<'_>) -> Result<&'static str, String> {
     let Some(message) = answer.message else {
-        return Ok(findings.count("refused by Go before it asks"));
+        return Ok("refused by Go before it asks");
     };
     let call = Call::from_json(message.get().as_bytes()).map_err(|error| error.to_string())?;
     let ours = match read(&call) {
         Ok(intent) => intent,
         Err(refusal) if case.ordinary => return Err(refusal.to_string()),
         Err(_) if answer.plain.is_some() => {
-            return Ok(findings.count("refused, and acted on by Go"));
+            return Ok("refused, and acted on by Go");
         }
-        Err(_) => return Ok(findings.count("refused, and nothing to Go")),
+        Err(_) => return Ok("refused, and nothing to Go"),
     };
     let Some(plain) = answer.plain else {
-        return Ok(findings.count("read, and nothing of weight to Go"));
+        return Ok("read, and nothing of weight to Go");
     };
     let plain = Call::from_json(plain.get().as_bytes()).unwrap();
     match read(&plain) {
@@ -74,8 +74,7 @@ fn compare(findings: &mut Findings, case: &Case, answer: &Answer<'_>) -> Result<
     if !fits(&ours, answer) {
         return Err(format!("{ours:?}, but Go's route is {} {:?}", answer.route, answer.name));
     }
-    findings.count("read as Go does");
-    Ok(())
+    Ok("read as Go does")
 }
 
 fn is_import(intent: &Intent) -> bool {
@@ -153,7 +152,7 @@ const SERVICE: &str = r#"{"TaskTemplate":{"ContainerSpec":{"Image":"h.io/x@sha25
 
 fn case(seed: u64, at: usize) -> Case {
     let mut chance = Chance::of(seed, at);
-    let ordinary = at % 4 == 0;
+    let ordinary = at.is_multiple_of(4);
     let faults = if ordinary { 0 } else { chance.pick(&[1, 1, 2, 3]) };
     let mut writer = Writer { chance: &mut chance, faults };
     let bytes = writer.request();
@@ -252,14 +251,13 @@ impl Writer<'_> {
         if !self.fault(60) {
             return c.to_string();
         }
-        let mut bytes = [0; 4];
-        let bytes = c.encode_utf8(&mut bytes).bytes();
+        let code = u32::from(c);
         match self.chance.below(6) {
             0 => format!("{c}%"),
             1 => format!("%{c}"),
-            2 => bytes.map(|byte| format!("%25{byte:02x}")).collect(),
-            3 => bytes.map(|byte| format!("%{byte:02x}")).collect(),
-            _ => bytes.map(|byte| format!("%{byte:02X}")).collect(),
+            2 => format!("%25{code:02x}"),
+            3 => format!("%{code:02x}"),
+            _ => format!("%{code:02X}"),
         }
     }
 

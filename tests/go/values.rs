@@ -85,7 +85,9 @@ fn tokens(value: &Value<'_>, list: &mut Vec<String>) {
         Value::String(written) => list.push(text(written)),
         Value::Array(elements) => {
             list.push("[".to_owned());
-            elements.iter().for_each(|element| tokens(element, list));
+            for element in elements {
+                tokens(element, list);
+            }
             list.push("]".to_owned());
         }
         Value::Object(object) => {
