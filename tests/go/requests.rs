@@ -85,11 +85,11 @@ fn is_import(intent: &Intent) -> bool {
 fn fits(intent: &Intent, answer: &Answer<'_>) -> bool {
     let named = |route: &str, name: &str| answer.route == route && answer.name == name;
     match intent {
-        Intent::Pass => matches!(
-            answer.route.as_str(),
-            "/images/{name:.*}/tag" | "/containers/{name:.*}/update" | "/volumes/create"
-        ),
+        Intent::Pass => {
+            matches!(answer.route.as_str(), "/containers/{name:.*}/update" | "/volumes/create")
+        }
         Intent::Guarded { route, .. } => answer.route == *route,
+        Intent::Tag { written, .. } => named("/images/{name:.*}/tag", written),
         Intent::Pull(_) => answer.route == "/images/create",
         Intent::Create { .. } => answer.route == "/containers/create",
         Intent::Start { container, verb: StartVerb::Start } => {
@@ -125,7 +125,7 @@ const ENDPOINTS: &[Endpoint] = &[
         "",
     ),
     ("POST", "/images/create", &[("fromSrc", &["-"]), ("repo", WORDS), ("tag", WORDS)], ""),
-    ("POST", "/images/NAME/tag", &[("repo", WORDS), ("tag", WORDS)], ""),
+    ("POST", "/images/NAME/tag", &[("repo", &["h.io/x", "busybox"]), ("tag", WORDS)], ""),
     ("POST", "/containers/create", &[("name", WORDS)], r#"{"Image":"busybox"}"#),
     ("POST", "/containers/NAME/start", &[("detachKeys", WORDS)], ""),
     ("POST", "/containers/NAME/restart", &[("t", &["10"])], ""),

@@ -41,7 +41,7 @@ POST /images/create fromImage tag platform
 POST /images/load
 POST /build
 POST /commit
-POST /images/{name:.*}/tag
+POST /images/{name:.*}/tag repo tag
 POST /containers/create
 POST /containers/{name:.*}/start checkpoint checkpoint-dir
 POST /containers/{name:.*}/restart checkpoint checkpoint-dir
