@@ -7,7 +7,8 @@
 //!
 //! `tests/go/reader` is built by `$GO`, or the `go` in the PATH: Debian's `golang-go`, which is
 //! Go 1.19, the one that Debian built Docker Engine 20.10 with. Later engines are built with
-//! later Go. What differs there must be on our refusing side:
+//! later Go; `scripts/golang` fetches two of them for `$GO`, 1.24 and 1.27. What differs there
+//! must be on our refusing side:
 //!
 //! - Since 1.21 names are folded by all of Unicode, not by ASCII, `s` and `k` alone. The
 //!   engine's names are ASCII, where both agree.
