@@ -49,6 +49,8 @@ fn a_signed_image_gets_nothing_of_the_host(stage: &Stage) {
         ("-v /:/h", "bind of \"/\""),
         ("-v /etc:/h:ro", "bind of \"/etc\", read-only"),
         ("-v /tmp/../run/docker/plugins:/h", "bind of \"/tmp/../run/docker/plugins\""),
+        ("-v /opt/containerd/bin:/h", "bind of \"/opt/containerd/bin\""),
+        ("-v /home/jane/.ssh:/h", "bind of \"/home/jane/.ssh\""),
         ("--mount type=bind,src=/var/run/docker.sock,dst=/s", "bind of \"/var/run/docker.sock\""),
         (&format!("-v {own}:/h"), &format!("bind of {own:?}")),
         (&format!("-v {link}:/h"), &format!("bind of {link:?}")),
