@@ -70,11 +70,12 @@ pub fn warning(policy: &Policy, verdict: &Verdict, host: &Host) -> Option<String
 
 fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
     let repository = match grant {
-        // Without an image nothing will run; what runs after all is judged at its start.
-        Grant::NothingThere => return None,
         Grant::Proven { repository, .. } if policy.allows_host_access(repository) => return None,
         Grant::Proven { repository, .. } => Some(repository.clone()),
-        Grant::NotJudged => None,
+        // That there is no image is no excuse: one may come before the engine looks. Its
+        // container would be removed at once, but engines read files through a container's
+        // binds without its being started (`GET /containers/ID/archive`).
+        Grant::NotJudged | Grant::NothingThere => None,
     };
     if let Some(cause) = &host.unknown {
         return Some(Reason::Engine { cause: cause.clone() });

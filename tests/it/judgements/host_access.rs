@@ -194,6 +194,24 @@ fn volumes_and_running_containers() {
     }
 }
 
+/// An image may come between our look and the engine's, and a container that is not started
+/// shows its binds all the same.
+#[test]
+fn an_image_that_is_not_there_gets_nothing_either() {
+    let id = digest([0x1d; 32]).to_string();
+    let subject = Subject::Create { image: id.parse().unwrap(), written: id };
+    for (more, asked, code) in [
+        ("", vec![bind("/etc")], "host-access"),
+        ("", vec![bind("/srv")], "nothing-there"),
+        ("", vec![], "nothing-there"),
+        (ALLOWED, vec![bind("/etc")], "host-access"),
+        ("[guard]\nmode = \"log\"\n", vec![bind("/etc")], "nothing-there"),
+    ] {
+        let evidence = Evidence { held: Held::Absent, ..signed(&asked) };
+        assert_eq!(judge(&policy("", more), &subject, &evidence, now()).code(), code, "{asked:?}");
+    }
+}
+
 #[test]
 fn what_needs_no_look_at_the_host() {
     let (off, closed) = ("[guard]\nmode = \"off\"\n", "[api]\nexec = false\n");
