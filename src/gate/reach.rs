@@ -1,11 +1,12 @@
 //! Reach: what would a container get of the host, and what has to be known to judge that?
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
 use super::Gate;
-use crate::policy::{GuardMode, Host, clean};
+use crate::policy::{self, GuardMode, Host, clean};
 use crate::request::{self, HostAccess};
 use crate::source::{self, Container, Deadline, Engine, EngineError, Mount};
 
@@ -53,8 +54,13 @@ impl Gate {
         }
         let defaults = engine.defaults().await?;
         host.default_runtime = Some(defaults.default_runtime);
-        if !sources.is_empty() && !source::has_folder(&defaults.docker_root_dir).await {
-            return Err(LookupError::Elsewhere { data: defaults.docker_root_dir });
+        if !sources.is_empty() {
+            let data = &defaults.docker_root_dir;
+            match source::has_folder(data, deadline).await {
+                Ok(true) => {}
+                Ok(false) => return Err(LookupError::Elsewhere { data: data.clone() }),
+                Err(error) => return Err(LookupError::Files { path: data.clone(), error }),
+            }
         }
         let own = self.own.iter().map(PathBuf::as_path);
         for folder in own.chain([Path::new(&defaults.docker_root_dir)]) {
@@ -63,9 +69,17 @@ impl Gate {
             host.protected.push(path);
         }
         for path in sources {
-            // What cannot be followed is refused by its not being known.
+            // It is refused or not wherever it leads.
+            if policy::is_protected(&path, &host.protected) {
+                continue;
+            }
             match source::leads_to(&path, deadline).await {
                 Ok(end) => drop(host.leads_to.insert(path, end)),
+                // The time is up for the others too, and each would keep a thread.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(LookupError::Files { path, error });
+                }
+                // What cannot be followed is refused by its not being known.
                 Err(error) => warn!(path, %error, "where a bind leads is not known"),
             }
         }
@@ -83,6 +97,12 @@ enum LookupError {
          countersign as a service of the host to allow binds"
     )]
     Elsewhere { data: String },
+    #[error("the file system does not say what {path} is: {error}")]
+    Files {
+        path: String,
+        #[source]
+        error: io::Error,
+    },
     #[error("one call asks for more than {MAX_LOOKUPS} things of the host")]
     TooMany,
     #[error("a folder of countersign's or the engine's own has no absolute path of UTF-8")]

@@ -107,7 +107,7 @@ pub(super) fn is_harmless(path: &str, read_only: bool) -> bool {
 }
 
 /// Whether a clean path is, contains or lies in one that is protected, or one of `more`.
-pub(super) fn is_protected(path: &str, more: &[String]) -> bool {
+pub fn is_protected(path: &str, more: &[String]) -> bool {
     PROTECTED.into_iter().any(|one| meets(path, one))
         || more.iter().any(|one| lies_in(path, one) || lies_in(one, path))
 }
