@@ -63,6 +63,7 @@ fn recorded_calls() {
         ("C45", r#"bind of "/var/lib/docker""#),
         ("C46", r#"bind of "/tmp/../run/docker/plugins""#),
         ("C47", r#"bind of "/proc""#),
+        ("X03", r#"bind of "/opt/containerd/bin""#),
         ("G27", r#"bind of "/run/docker/plugins""#),
     ] {
         let Plan::Prove(_, asked) = plan(&policy("", ""), request::read(&recorded(id))) else {
