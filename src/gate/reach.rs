@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use super::Gate;
-use crate::policy::{self, GuardMode, Host, clean};
+use crate::policy::{self, Bound, GuardMode, Host, clean};
 use crate::request::{self, HostAccess};
-use crate::source::{self, Container, Deadline, Engine, EngineError, Mount};
+use crate::source::{self, Container, Deadline, Engine, EngineError, Mount, Volume};
 
 /// Most paths and volumes looked up for one container. One honestly has a dozen.
 const MAX_LOOKUPS: usize = 128;
@@ -40,12 +40,7 @@ impl Gate {
         }
         let names: Vec<String> = host.asked.iter().filter_map(volume).collect();
         for name in names {
-            if let Some(volume) = engine.volume(&name).await? {
-                let options = volume.options.unwrap_or_default();
-                let options: Vec<_> =
-                    options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-                host.asked.extend(request::volume_access(&volume.driver, &options));
-            }
+            host.asked.extend(engine.volume(&name).await?.as_ref().and_then(brought));
         }
         let sources: Vec<String> = host.asked.iter().filter_map(bound).collect();
         let names_runtime = host.asked.iter().any(|one| matches!(one, HostAccess::Runtime(_)));
@@ -83,6 +78,9 @@ impl Gate {
                 Err(error) => warn!(path, %error, "where a bind leads is not known"),
             }
         }
+        if !host.leads_to.is_empty() {
+            host.bound = bound_already(engine).await?;
+        }
         Ok(())
     }
 }
@@ -115,6 +113,26 @@ pub(super) fn of_container(container: &Container) -> Result<Vec<HostAccess>, req
     let mut access = request::stored_access(&container.host_config)?;
     access.extend(container.mounts.iter().filter_map(mounted));
     Ok(access)
+}
+
+/// What containers and volumes bind already.
+async fn bound_already(engine: &Engine) -> Result<Vec<Bound>, EngineError> {
+    let (mounts, volumes) = tokio::try_join!(engine.mounts(), engine.local_volumes())?;
+    let binds = mounts.iter().filter_map(mounted).chain(volumes.iter().filter_map(brought));
+    let bound = binds.filter_map(|access| match access {
+        HostAccess::Bind { source, read_only } => {
+            Some(Bound { path: clean(&source)?, writable: !read_only })
+        }
+        _ => None,
+    });
+    Ok(bound.collect())
+}
+
+/// What a volume that exists brings in.
+fn brought(volume: &Volume) -> Option<HostAccess> {
+    let options = volume.options.iter().flatten();
+    let options: Vec<_> = options.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    request::volume_access(&volume.driver, &options)
 }
 
 fn mounted(mount: &Mount) -> Option<HostAccess> {

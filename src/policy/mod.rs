@@ -26,7 +26,7 @@ mod survey;
 mod verdict;
 
 pub use document::{ConfigError, OnViolation};
-pub use evidence::{Evidence, Gap, Held, HeldImage, Host, Served};
+pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Served};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
 pub use judge::judge;

@@ -118,6 +118,11 @@ fn meets(path: &str, pattern: &str) -> bool {
     names.zip(pattern.split('/').skip(1)).all(|(name, part)| part == "*" || part == name)
 }
 
+/// Whether `path` lies in `folder`, and is not the folder itself.
+pub(super) fn lies_below(path: &str, folder: &str) -> bool {
+    path != folder && lies_in(path, folder)
+}
+
 /// Whether `path` is `folder` or lies in it.
 fn lies_in(path: &str, folder: &str) -> bool {
     let folder = folder.trim_end_matches('/');

@@ -46,6 +46,15 @@ pub enum HostAccess {
         /// Whether the container can only read it.
         read_only: bool,
     },
+    /// A folder or file below a folder that a container can write to: it could be replaced by
+    /// a link to anywhere, which the engine follows at the next start. Nothing that a call
+    /// says by itself.
+    Nested {
+        /// The folder that can be written to.
+        outer: String,
+        /// What is bound of what is below it.
+        inner: String,
+    },
     /// A device or file system that a volume of the local driver mounts.
     VolumeDevice(String),
     /// A named volume. Harmful if the engine's volume of that name is.
@@ -81,6 +90,10 @@ impl HostAccess {
             Self::Bind { .. } | Self::Volume(_) => {
                 "read or replace what the engine, countersign or the host itself run and trust"
             }
+            Self::Nested { .. } => {
+                "put a link to any folder in the place of the inner one, which the engine follows \
+                 when it starts the container again"
+            }
             Self::VolumesFrom(_) => "reach whatever that container may reach",
         }
     }
@@ -107,6 +120,10 @@ impl fmt::Display for HostAccess {
             Self::Bind { source, read_only } => {
                 let how = if *read_only { ", read-only" } else { "" };
                 write!(f, "bind of {:?}{how}", excerpt(source))
+            }
+            Self::Nested { outer, inner } => {
+                let (outer, inner) = (excerpt(outer), excerpt(inner));
+                write!(f, "bind of {inner:?} beside one of {outer:?} that can be written to")
             }
             Self::VolumeDevice(device) => write!(f, "volume on device {device:?}"),
             Self::Volume(name) => write!(f, "volume {:?}", excerpt(name)),
