@@ -103,6 +103,7 @@ fn is_harmful(access: &HostAccess, host: &Host) -> bool {
         | HostAccess::Uncovered(_)
         | HostAccess::CgroupParent(_)
         | HostAccess::Annotation(_)
+        | HostAccess::LogSocket(_)
         | HostAccess::VolumeDevice(_)
         | HostAccess::VolumesFrom(_)
         | HostAccess::Nested { .. } => true,

@@ -39,6 +39,8 @@ pub enum HostAccess {
     CgroupParent(String),
     /// An annotation, which is an instruction to the OCI runtime.
     Annotation(String),
+    /// A socket of the host that the engine itself would write the container's output to.
+    LogSocket(String),
     /// A folder or file of the host. Harmful if it leads where enforcement lives.
     Bind {
         /// Its path, as the caller wrote it.
@@ -87,6 +89,7 @@ impl HostAccess {
             Self::Runtime(_) | Self::Annotation(_) => {
                 "be run otherwise than this engine confines containers"
             }
+            Self::LogSocket(_) => "say anything to programs of the host, and that as the engine",
             Self::Bind { .. } | Self::Volume(_) => {
                 "read or replace what the engine, countersign or the host itself run and trust"
             }
@@ -117,6 +120,7 @@ impl fmt::Display for HostAccess {
             Self::Runtime(name) => write!(f, "runtime {name:?}"),
             Self::CgroupParent(name) => write!(f, "parent cgroup {name:?}"),
             Self::Annotation(name) => write!(f, "annotation {name:?}"),
+            Self::LogSocket(address) => write!(f, "log socket {address:?}"),
             Self::Bind { source, read_only } => {
                 let how = if *read_only { ", read-only" } else { "" };
                 write!(f, "bind of {:?}{how}", excerpt(source))

@@ -64,6 +64,9 @@ fn recorded_calls() {
         ("C46", r#"bind of "/tmp/../run/docker/plugins""#),
         ("C47", r#"bind of "/proc""#),
         ("X03", r#"bind of "/opt/containerd/bin""#),
+        ("X04", r#"log socket "unixgram:///run/systemd/notify""#),
+        ("X05", r#"log socket "unix:///run/x""#),
+        ("X06", r#"bind of "/srv/a/b" beside one of "/srv/a" that can be written to"#),
         ("G27", r#"bind of "/run/docker/plugins""#),
     ] {
         let Plan::Prove(_, asked) = plan(&policy("", ""), request::read(&recorded(id))) else {
