@@ -133,6 +133,15 @@ mod tests {
                 "create docker.io/library/x asking bind of \"/srv\"".to_owned(),
             ),
             (
+                r#"{"Image":"x","HostConfig":{"LogConfig":{"Type":"","Config":{}}}}"#.to_owned(),
+                "create docker.io/library/x".to_owned(),
+            ),
+            (
+                r#"{"Image":"x","LogConfig":{"Type":"syslog","Config":{"syslog-address":"unix:///s"}}}"#
+                    .to_owned(),
+                "create docker.io/library/x asking log socket \"unix:///s\"".to_owned(),
+            ),
+            (
                 r#"{"Image":"x","Privileged":true,"HostConfig":{"PidMode":"host"}}"#.to_owned(),
                 "create docker.io/library/x asking PidMode \"host\", Privileged".to_owned(),
             ),
