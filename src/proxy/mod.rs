@@ -21,6 +21,7 @@
 //!
 //! Knows of `server` the socket alone.
 
+mod carry;
 mod chunked;
 mod head;
 mod refusal;
