@@ -105,6 +105,12 @@ impl Host {
         }
     }
 
+    /// What is at a path, and the folders above it from the nearest on, links followed.
+    pub fn way(&self, path: &Path) -> io::Result<Vec<FileFacts>> {
+        let path = fs::canonicalize(self.path(path))?;
+        path.ancestors().map(|one| fs::metadata(one).map(|one| FileFacts::new(&one))).collect()
+    }
+
     /// The version of an installed Debian package.
     pub fn package(&self, name: &str) -> Option<String> {
         let status = self.text(Path::new("/var/lib/dpkg/status"), None).ok()??;
@@ -150,6 +156,16 @@ impl FileFacts {
         };
         Self { kind, uid: metadata.uid(), mode: metadata.mode() & 0o7777 }
     }
+}
+
+/// Whether nobody but root can connect to the socket at the end of this way ([`Host::way`]):
+/// because of its own mode, or because of a folder that others cannot enter.
+pub fn is_roots_alone(way: &[FileFacts]) -> bool {
+    let closes = |facts: &FileFacts| {
+        let needed = if facts.kind == Kind::Folder { 0o011 } else { 0o022 };
+        facts.uid == 0 && facts.mode & needed == 0
+    };
+    way.iter().any(closes)
 }
 
 fn relative(path: &Path) -> &Path {
@@ -215,6 +231,30 @@ mod tests {
     }
 
     #[test]
+    fn what_others_than_root_cannot_reach() {
+        let folder = |uid, mode| FileFacts { kind: Kind::Folder, uid, mode };
+        let socket = |uid, mode| FileFacts { kind: Kind::Socket, uid, mode };
+        let run = folder(0, 0o755);
+        for (way, expected) in [
+            (vec![socket(0, 0o660), run], false),
+            (vec![socket(0, 0o666), run], false),
+            (vec![socket(0, 0o602), run], false),
+            (vec![socket(0, 0o600), run], true),
+            (vec![socket(0, 0o644), run], true),
+            (vec![socket(1000, 0o600), run], false),
+            (vec![socket(0, 0o666), folder(0, 0o700), run], true),
+            (vec![socket(0, 0o666), folder(0, 0o755), folder(0, 0o700), run], true),
+            (vec![socket(0, 0o666), folder(0, 0o766), run], true),
+            (vec![socket(0, 0o660), folder(0, 0o710), run], false),
+            (vec![socket(0, 0o660), folder(0, 0o701), run], false),
+            (vec![socket(0, 0o660), folder(1000, 0o700), run], false),
+            (vec![], false),
+        ] {
+            assert_eq!(is_roots_alone(&way), expected, "{way:?}");
+        }
+    }
+
+    #[test]
     fn looks_without_touching() {
         use std::os::unix::fs::PermissionsExt;
         let (root, host) = host(&[("run/file", "")]);
@@ -223,6 +263,12 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(folder.join("s.sock")).unwrap();
         let kind = |path: &str| host.look(Path::new(path)).unwrap().map(|facts| facts.kind);
         assert_eq!(host.look(Path::new("/run")).unwrap().unwrap().mode, 0o1770);
+        std::os::unix::fs::symlink("run", root.path().join("link")).unwrap();
+        let way = host.way(Path::new("/link/s.sock")).unwrap();
+        assert_eq!(way.first().unwrap().kind, Kind::Socket);
+        assert_eq!((way[1].kind, way[1].mode), (Kind::Folder, 0o1770));
+        assert_eq!(way.last().unwrap().kind, Kind::Folder);
+        assert!(host.way(Path::new("/run/absent")).is_err());
         assert_eq!(kind("/run"), Some(Kind::Folder));
         assert_eq!(kind("/run/file"), Some(Kind::Other));
         assert_eq!(kind("/run/s.sock"), Some(Kind::Socket));
