@@ -162,7 +162,11 @@ fn show(standing: &Standing) {
         Standing::Open(sockets) => notify_status(&format!(
             "NOT protected: the engine takes gRPC calls past every plugin on {}; see countersign \
              help proxy",
-            sockets.iter().map(|socket| socket.display().to_string()).collect::<Vec<_>>().join(", ")
+            sockets
+                .iter()
+                .map(|socket| socket.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
         )),
     }
 }
