@@ -142,7 +142,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     // It asks the engine, which asks us: it begins when that is answered, and ends first.
     let appeared = Arc::new(Notify::new());
     let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared)));
-    let attending = tokio::spawn(attend(args.engine.clone(), appeared, show));
+    let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
     let told = async {
         told.await;
         watching.abort();

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info};
 
+use super::SharedGate;
 use crate::source::{Host, greet, is_roots_alone};
 
 /// Where clients look for the engine.
@@ -90,8 +91,17 @@ impl Standing {
 }
 
 /// Looks at the doors for as long as it is polled: at once, whenever an engine `appeared`,
-/// and each hour. An open one is an error in the log; `tell` is told of every change.
-pub async fn attend(engine: PathBuf, appeared: Arc<Notify>, tell: impl Fn(&Standing)) {
+/// and each hour. An open one is an error in the log; `tell` is told of every change. Returns
+/// at once where the policy protects nothing.
+pub async fn attend(
+    gate: SharedGate,
+    engine: PathBuf,
+    appeared: Arc<Notify>,
+    tell: impl Fn(&Standing),
+) {
+    if !gate.policy.is_enforced() {
+        return;
+    }
     let host = Host::default();
     let (mut known, mut said) = (Standing::Unknown, Said::default());
     loop {
