@@ -15,6 +15,7 @@
 
 mod containerd_store;
 mod doctor;
+mod effect;
 mod faults;
 mod host_access;
 mod lab;
@@ -31,6 +32,7 @@ mod story_ci;
 mod story_clusters;
 mod verdicts;
 mod watch;
+mod wire;
 
 use std::thread::available_parallelism;
 
