@@ -2,10 +2,7 @@
 //! manifest, and what `RepoDigests` says comes from names. Docker Engine 26.1, which
 //! `scripts/engines` fetches.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::node::Node;
+use crate::node::{Make, Node};
 use crate::outcome::NOT_MET;
 use crate::policy::Policy;
 use crate::stage::Stage;
@@ -23,10 +20,7 @@ fn runs_what_is_signed_and_nothing_else(stage: &Stage) {
         .team("CI", &["jenkins"])
         .user(lab, "jenkins")
         .user(lab, "moby");
-    let mut fetch = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engines"));
-    let fetched = stage.run("scripts/engines 26.1", fetch.arg("26.1")).expect_ok();
-    let folder = fetched.text().lines().last().unwrap();
-    let node = Node::with_containerd_store(stage, &policy, Path::new(folder));
+    let node = Node::of(stage, Make::fetched("26.1").with_containerd_store(), &policy);
     node.docker("info").expect_ok().and_says("io.containerd.snapshotter.v1");
 
     let ci = format!("{app}:ci");

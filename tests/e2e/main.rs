@@ -25,7 +25,9 @@ mod node;
 mod ordinary;
 mod outcome;
 mod policy;
+mod prepared;
 mod races;
+mod recorded;
 mod relay;
 mod stage;
 mod story_ci;
@@ -74,6 +76,7 @@ fn main() {
         containerd_store::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
+        recorded::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story)| {
         let name = name.trim_start_matches("e2e::");

@@ -93,12 +93,7 @@ impl Request {
 
     /// Sends it on a connection of its own.
     pub fn send(&self, socket: &Path, limit: Duration) -> Exchange {
-        exchange(socket, &self.bytes(), Closing::ByTheEngine, limit)
-    }
-
-    /// Sends it and says nothing more: the engine reads the end of our stream.
-    pub fn send_and_shut(&self, socket: &Path, limit: Duration) -> Exchange {
-        exchange(socket, &self.bytes(), Closing::HalfByUs, limit)
+        exchange(socket, &self.bytes(), 1, Closing::AfterTheAnswer, limit)
     }
 }
 
@@ -114,18 +109,20 @@ pub fn chunked(body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Who ends the connection first.
+/// When we end our side of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// We keep our side open until the engine has answered.
-    ByTheEngine,
-    /// We end our side once everything is written. Engines take that for a client that went away.
-    HalfByUs,
+    /// Once all is answered.
+    AfterTheAnswer,
+    /// Once all is written. Engines may take that for a client that went away.
+    AfterTheRequest,
 }
 
 /// Why no more answers were waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
+    /// Everything is answered.
+    Answered,
     /// The engine closed the connection.
     Closed,
     /// The engine switched to another protocol (101).
@@ -170,6 +167,8 @@ pub struct Answer {
     /// Status line and header lines.
     pub head: String,
     pub body: Vec<u8>,
+    /// Whether all of the body is there, as far as its head tells.
+    pub whole: bool,
 }
 
 impl Answer {
@@ -179,15 +178,22 @@ impl Answer {
     }
 }
 
-/// Writes these bytes and reads what comes back until the engine ends the connection, it
-/// switches protocols, or the time is over. That an engine stops reading is no fault.
+/// Writes these bytes and reads what comes back until there are so many whole answers, the engine
+/// ends the connection or switches protocols, or the time is over. That an engine stops reading
+/// is no fault.
 #[track_caller]
-pub fn exchange(socket: &Path, bytes: &[u8], closing: Closing, limit: Duration) -> Exchange {
+pub fn exchange(
+    socket: &Path,
+    bytes: &[u8],
+    wanted: usize,
+    closing: Closing,
+    limit: Duration,
+) -> Exchange {
     let start = Instant::now();
     let mut stream =
         UnixStream::connect(socket).unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
     stream.set_write_timeout(Some(limit)).unwrap();
-    if stream.write_all(bytes).is_ok() && closing == Closing::HalfByUs {
+    if stream.write_all(bytes).is_ok() && closing == Closing::AfterTheRequest {
         let _ = stream.shutdown(Shutdown::Write);
     }
     let mut said = Vec::new();
@@ -207,8 +213,12 @@ pub fn exchange(socket: &Path, bytes: &[u8], closing: Closing, limit: Duration) 
                 _ => break End::Closed,
             },
         }
-        if said.starts_with(b"HTTP/1.1 101") && answer(&said).is_some() {
+        let answers = answers(&said);
+        if answers.iter().any(|answer| answer.status == 101) {
             break End::Upgraded;
+        }
+        if answers.iter().filter(|answer| answer.whole).count() >= wanted {
+            break End::Answered;
         }
     };
     Exchange { answers: answers(&said), end }
@@ -232,23 +242,24 @@ fn answer(said: &[u8]) -> Option<(Answer, usize)> {
     let head = String::from_utf8_lossy(&said[..head_end]).into_owned();
     let status = head.split(' ').nth(1)?.get(..3)?.parse().ok()?;
     let rest = &said[head_end..];
-    let mut answer = Answer { status, head, body: Vec::new() };
-    let length = match (answer.header("Transfer-Encoding"), answer.header("Content-Length")) {
-        (Some("chunked"), _) => {
-            let (body, length) = unchunked(rest);
-            answer.body = body;
-            return Some((answer, head_end + length));
-        }
-        (_, Some(length)) => length.parse().unwrap_or(rest.len()).min(rest.len()),
-        _ if matches!(status, 100..200 | 204 | 304) => 0,
-        _ => rest.len(),
+    let mut answer = Answer { status, head, body: Vec::new(), whole: true };
+    if answer.header("Transfer-Encoding") == Some("chunked") {
+        let taken;
+        (answer.body, taken, answer.whole) = unchunked(rest);
+        return Some((answer, head_end + taken));
+    }
+    let length = match answer.header("Content-Length").and_then(|length| length.parse().ok()) {
+        _ if matches!(status, 100..200 | 204 | 304) => Some(0),
+        length => length,
     };
-    answer.body = rest[..length].to_vec();
-    Some((answer, head_end + length))
+    let taken = length.unwrap_or(rest.len()).min(rest.len());
+    answer.whole = length == Some(taken);
+    answer.body = rest[..taken].to_vec();
+    Some((answer, head_end + taken))
 }
 
-/// A chunked body, as far as it goes, and how many bytes it took.
-fn unchunked(said: &[u8]) -> (Vec<u8>, usize) {
+/// A chunked body as far as it goes, how many bytes it took, and whether it is whole.
+fn unchunked(said: &[u8]) -> (Vec<u8>, usize, bool) {
     let (mut body, mut at) = (Vec::new(), 0);
     while let Some(line) = said[at..].windows(2).position(|bytes| bytes == b"\r\n") {
         let size = String::from_utf8_lossy(&said[at..at + line]).into_owned();
@@ -258,8 +269,8 @@ fn unchunked(said: &[u8]) -> (Vec<u8>, usize) {
         body.extend_from_slice(&said[start..end]);
         at = (end + 2).min(said.len());
         if size == 0 {
-            break;
+            return (body, at, true);
         }
     }
-    (body, at)
+    (body, at, false)
 }

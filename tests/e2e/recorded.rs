@@ -1,0 +1,360 @@
+//! Every recorded call, sent for real: to each engine, guarded, and then the engine is asked what
+//! came of it. `tests/data/calls/live.json` says what is sent; `tests/data/calls/cases.json` holds
+//! what an engine makes of it for its plugin.
+//!
+//! A call that must be refused may change nothing at all on the engine, whoever refused it: the
+//! plugin, or the engine before it asked. One that must be allowed must have its effect.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::effect::{Snapshot, get};
+use crate::node::Make;
+use crate::prepared::{Part, Prepared};
+use crate::stage::Stage;
+use crate::wire::{Body, Closing, Exchange, Request, exchange};
+
+crate::stories![
+    docker_20_10,
+    docker_26_1,
+    docker_26_1_containerd_store,
+    docker_28_5,
+    docker_28_5_containerd_store,
+    docker_20_10_manager,
+    docker_26_1_manager,
+    docker_28_5_manager,
+];
+
+const CASES: &str = include_str!("../data/calls/live.json");
+const NAMES: &str = include_str!("../data/calls/names.json");
+
+/// Calls are answered sooner than this.
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn docker_20_10(stage: &Stage) {
+    play(stage, Make::INSTALLED, Part::Node);
+}
+
+fn docker_26_1(stage: &Stage) {
+    play(stage, Make::fetched("26.1"), Part::Node);
+}
+
+fn docker_26_1_containerd_store(stage: &Stage) {
+    play(stage, Make::fetched("26.1").with_containerd_store(), Part::Node);
+}
+
+fn docker_28_5(stage: &Stage) {
+    play(stage, Make::fetched("28.5"), Part::Node);
+}
+
+fn docker_28_5_containerd_store(stage: &Stage) {
+    play(stage, Make::fetched("28.5").with_containerd_store(), Part::Node);
+}
+
+fn docker_20_10_manager(stage: &Stage) {
+    play(stage, Make::INSTALLED, Part::Manager);
+}
+
+fn docker_26_1_manager(stage: &Stage) {
+    play(stage, Make::fetched("26.1"), Part::Manager);
+}
+
+fn docker_28_5_manager(stage: &Stage) {
+    play(stage, Make::fetched("28.5"), Part::Manager);
+}
+
+/// A call, and what must come of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    id: String,
+    why: String,
+    /// Calls beforehand, `METHOD TARGET`.
+    #[serde(default)]
+    before: Vec<String>,
+    /// What is sent to the engine,
+    send: Option<Send>,
+    /// or to it byte for byte,
+    raw: Option<String>,
+    /// or to the plugin, as if by the engine.
+    plugin: Option<Send>,
+    decision: Decision,
+    /// What the plugin may have logged as the reason.
+    #[serde(default)]
+    codes: Vec<String>,
+    #[serde(default)]
+    asked: Asked,
+    /// The engine's answer to what is allowed.
+    status: Option<u16>,
+    /// What its effect is about; without it, nothing may have changed.
+    changes: Option<String>,
+    /// What must not be found afterwards.
+    absent: Option<String>,
+    /// Calls that take away what an allowed one left.
+    #[serde(default)]
+    after: Vec<String>,
+    #[serde(default)]
+    node: Part,
+}
+
+/// What must be decided.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Decision {
+    Allow,
+    Deny,
+    /// Engines that show the body have it allowed, those that withhold it do not.
+    DenyUnlessShown,
+}
+
+/// Whether engines ask their plugin about it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Asked {
+    #[default]
+    Always,
+    /// Those that refuse it first do not.
+    Sometimes,
+    Never,
+}
+
+/// A request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Send {
+    method: String,
+    target: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default)]
+    transfer: Transfer,
+    #[serde(default)]
+    body: String,
+    /// Each character of the body is one byte.
+    #[serde(default)]
+    latin1: bool,
+    /// Spaces before the last brace make the body this long.
+    padded_to: Option<usize>,
+    /// The body is a file instead.
+    file: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Transfer {
+    #[default]
+    Length,
+    Chunked,
+    Absent,
+}
+
+/// What the plugin logged about a call.
+struct Decided {
+    allowed: bool,
+    code: String,
+}
+
+fn play(stage: &Stage, make: Make, part: Part) {
+    let cases: Vec<Case> = serde_json::from_str(CASES).unwrap();
+    let start = Instant::now();
+    let prepared = Prepared::of(stage, make, part);
+    let ready = start.elapsed();
+    let (mut sent, mut asked, mut wrong) = (0, 0, Vec::new());
+    for case in cases.iter().filter(|case| case.node == part) {
+        sent += 1;
+        match tried(&prepared, case) {
+            Ok(was_asked) => asked += usize::from(was_asked),
+            Err(fault) => wrong.push(format!("{} ({}): {fault}", case.id, case.why)),
+        }
+    }
+    if part == Part::Node {
+        wrong.extend(names(&prepared, make));
+    }
+    let took = start.elapsed();
+    println!(
+        "{make}, {part:?}: {sent} calls, {asked} of them shown to the plugin, \
+         in {took:.0?} with {ready:.0?} of preparation"
+    );
+    assert!(wrong.is_empty(), "on {make}:\n{}", wrong.join("\n"));
+}
+
+/// Whether the plugin was asked; or what is wrong.
+fn tried(prepared: &Prepared<'_>, case: &Case) -> Result<bool, String> {
+    let socket = prepared.node.engine.socket();
+    for call in &case.before {
+        let answer = simple(prepared, call).send(&socket, LIMIT);
+        if !matches!(answer.status(), Some(200..300 | 404)) {
+            return Err(format!("{call}: {answer}"));
+        }
+    }
+    let before = Snapshot::of(&socket);
+    let said = prepared.node.plugin.files().said().len();
+    let answer = send(prepared, case);
+    let decided = decided(&prepared.node.plugin.files().said()[said..], case, prepared);
+    let after = Snapshot::of(&socket);
+    let changes = after.changes_since(&before);
+    let unsigned = after.unsigned_since(&before, &prepared.signed);
+    for call in &case.after {
+        simple(prepared, call).send(&socket, LIMIT);
+    }
+
+    let mut wrong: Vec<String> = unsigned.iter().map(ToString::to_string).collect();
+    let last = decided.last();
+    let allow = match case.decision {
+        Decision::Allow => true,
+        Decision::Deny => false,
+        Decision::DenyUnlessShown => last.is_some_and(|decided| decided.allowed),
+    };
+    if allow || case.plugin.is_some() {
+        if !matches!(&case.changes, Some(part) if changes.iter().any(|line| line.contains(part))) {
+            wrong.extend(case.changes.iter().map(|part| format!("no {part} is another")));
+        }
+        if case.changes.is_none() {
+            wrong.extend(changes.iter().map(|line| format!("an effect: {line}")));
+        }
+    } else {
+        wrong.extend(changes.iter().map(|line| format!("an effect: {line}")));
+    }
+    if let Some(target) = &case.absent {
+        let found = Request::new("GET", prepared.fill(target)).send(&socket, LIMIT);
+        if found.status() != Some(404) {
+            wrong.push(format!("GET {target}: {}", found.status().unwrap_or_default()));
+        }
+    }
+    wrong.extend(answer_fault(case, allow, last.is_some(), &answer));
+    match (last, case.asked) {
+        (None, Asked::Always) => wrong.push("the plugin was not asked".to_owned()),
+        (Some(_), Asked::Never) => wrong.push("the plugin was asked".to_owned()),
+        (Some(Decided { allowed, code }), _) => {
+            if *allowed != allow {
+                wrong.push(format!("the plugin decided: allow = {allowed}"));
+            }
+            if !case.codes.contains(code) {
+                wrong.push(format!("the plugin decided {code:?}, not {:?}", case.codes));
+            }
+        }
+        (None, _) => {}
+    }
+    if wrong.is_empty() {
+        Ok(last.is_some())
+    } else {
+        Err(format!("{}\n    answer: {answer}", wrong.join("; ")))
+    }
+}
+
+/// What is wrong with the answer.
+fn answer_fault(case: &Case, allow: bool, asked: bool, answer: &Exchange) -> Option<String> {
+    let status = answer.status();
+    if case.plugin.is_some() {
+        let told: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
+        let right = status == Some(200) && told["Allow"].as_bool() == Some(allow);
+        return (!right).then(|| "the plugin answers otherwise".to_owned());
+    }
+    let right = match (allow, asked) {
+        (true, _) => status == case.status,
+        (false, true) => {
+            status == Some(403) && answer.text().contains("authorization denied by plugin")
+        }
+        // Closed without a word, or the engine's own refusal.
+        (false, false) => status.is_none_or(|status| status >= 300),
+    };
+    (!right).then(|| format!("answered with {status:?}"))
+}
+
+/// Sends the call.
+fn send(prepared: &Prepared<'_>, case: &Case) -> Exchange {
+    let engine = prepared.node.engine.socket();
+    if let Some(raw) = &case.raw {
+        let raw = prepared.fill(raw);
+        let (head, body) = raw.rsplit_once("\r\n\r\n").expect("a head");
+        let raw = format!("{head}\r\n\r\n{body}").replace("{{LENGTH}}", &body.len().to_string());
+        let wanted = raw.matches(" HTTP/1.1\r\n").count();
+        return exchange(&engine, raw.as_bytes(), wanted, Closing::AfterTheAnswer, LIMIT);
+    }
+    if let Some(message) = &case.plugin {
+        return request(prepared, message).send(&prepared.node.plugin.socket(), LIMIT);
+    }
+    request(prepared, case.send.as_ref().expect("something is sent")).send(&engine, LIMIT)
+}
+
+fn request(prepared: &Prepared<'_>, send: &Send) -> Request {
+    let text = prepared.fill(&send.body);
+    let mut body = match &send.file {
+        Some(file) => std::fs::read(prepared.file(file)).unwrap(),
+        None if send.latin1 => text.chars().map(|c| u8::try_from(c).expect("a byte")).collect(),
+        None => text.into_bytes(),
+    };
+    if let Some(length) = send.padded_to {
+        let end = body.len() - 1;
+        let spaces = std::iter::repeat_n(b' ', length - body.len());
+        body.splice(end..end, spaces);
+    }
+    let mut request = Request::new(&send.method, prepared.fill(&send.target));
+    for (name, value) in &send.headers {
+        request = request.header(name, value);
+    }
+    request.body(match send.transfer {
+        Transfer::Length => Body::Length(body),
+        Transfer::Chunked => Body::Chunked(body),
+        Transfer::Absent => Body::Absent,
+    })
+}
+
+/// `METHOD TARGET`
+fn simple(prepared: &Prepared<'_>, call: &str) -> Request {
+    let (method, target) = call.split_once(' ').expect("a method and a target");
+    Request::new(method, prepared.fill(target)).body(Body::Length(Vec::new()))
+}
+
+/// What the plugin logged about this call among others.
+fn decided(log: &str, case: &Case, prepared: &Prepared<'_>) -> Vec<Decided> {
+    let call = match (&case.send, &case.raw) {
+        (Some(send), _) => Some((send.method.clone(), prepared.fill(&send.target))),
+        (None, Some(raw)) => raw.lines().rfind(|line| line.ends_with(" HTTP/1.1")).map(|line| {
+            let mut words = line.split(' ').map(ToOwned::to_owned);
+            (words.next().unwrap(), words.next().unwrap())
+        }),
+        // The engine had no part in it: whatever was logged.
+        (None, None) => None,
+    };
+    let about = call.map(|(method, target)| {
+        let path = target.split(['?', '#']).next().unwrap_or_default();
+        format!("method={method:?} uri={path:?} ")
+    });
+    log.lines()
+        .filter(|line| line.contains(" decided "))
+        .filter(|line| about.as_ref().is_none_or(|about| line.contains(about)))
+        .filter_map(|line| {
+            let (_, rest) = line.split_once(" code=\"")?;
+            let code = rest.split('"').next()?.to_owned();
+            Some(Decided { allowed: line.contains("verdict=\"allow\""), code })
+        })
+        .collect()
+}
+
+/// Names as people may write them. None of these images is signed or there, so no container is
+/// made; and where the plugin takes it for a name, it is the one that the engine takes it for.
+fn names(prepared: &Prepared<'_>, make: Make) -> Vec<String> {
+    let names: Vec<HashMap<String, Option<String>>> = serde_json::from_str(NAMES).unwrap();
+    let socket = prepared.node.engine.socket();
+    let count = |socket: &Path| get(socket, "/containers/json?all=1").as_array().map(Vec::len);
+    let before = count(&socket);
+    let mut wrong = Vec::new();
+    for name in &names {
+        let image = name["image"].as_ref().unwrap();
+        let body = serde_json::json!({ "Image": image }).to_string();
+        let answer = Request::json("POST", "/v1.41/containers/create", &body).send(&socket, LIMIT);
+        if answer.status() != Some(403) {
+            wrong.push(format!("name {image:?}: {answer}"));
+        }
+    }
+    let after = count(&socket);
+    if before != after {
+        wrong.push(format!("names: {before:?} containers became {after:?} on {make}"));
+    }
+    wrong
+}
