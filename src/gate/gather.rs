@@ -80,7 +80,7 @@ impl Gate {
             | Subject::Rollback(_)
             | Subject::Name(_)
             | Subject::Volume => return Ok(Held::NotAsked),
-            Subject::Create { written, .. } => {
+            Subject::Create { written, .. } | Subject::Tag(written) => {
                 return Ok(match engine.image(written).await {
                     Ok(Some(image)) => Held::Image(describe(&image, written)),
                     Ok(None) => Held::Absent,
@@ -162,7 +162,7 @@ async fn image_of(engine: &Engine, container: Container) -> Held {
 fn called(subject: &Subject) -> String {
     match subject {
         Subject::Pull(one) | Subject::Service(one) | Subject::Name(one) => one.to_string(),
-        Subject::Create { written, .. } => written.clone(),
+        Subject::Create { written, .. } | Subject::Tag(written) => written.clone(),
         Subject::Container(name) | Subject::Running(name) | Subject::Rollback(name) => name.clone(),
         Subject::Volume => "a volume".to_owned(),
     }

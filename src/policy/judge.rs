@@ -22,6 +22,7 @@ pub fn judge(policy: &Policy, subject: &Subject, evidence: &Evidence, now: Times
         Subject::Pull(reference) => case.pull(reference),
         Subject::Name(reference) | Subject::Service(reference) => case.named(reference),
         Subject::Create { written, image } => case.create(written, image),
+        Subject::Tag(written) => case.tag(written),
         Subject::Container(container) => case.container(container),
         Subject::Running(container) => match case.container(container) {
             // Whether its image is signed was judged when it started; here it only tells
@@ -87,6 +88,17 @@ impl Case<'_> {
             (Held::Absent, ImageName::Id(_)) => Ok(Grant::NothingThere),
             (Held::Unknown(cause), _) => Err(Reason::Engine { cause: cause.clone() }),
             (Held::NotAsked, _) => Err(Reason::Unnamed { reference: written.to_owned() }),
+        }
+    }
+
+    /// An image that is to get a name: by what it is.
+    fn tag(&self, written: &str) -> Result<Grant, Reason> {
+        match &self.evidence.held {
+            Held::Image(held) => self.held(held),
+            // The engine says so, and no name moves.
+            Held::Absent => Ok(Grant::NothingThere),
+            Held::Unknown(cause) => Err(Reason::Engine { cause: cause.clone() }),
+            Held::NotAsked => Err(Reason::Unnamed { reference: written.to_owned() }),
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Plan {
 pub enum Subject {
     /// What the registry would serve under a name.
     Pull(Reference),
+    /// The image that the engine holds under a name or ID, to get a name that people trust.
+    Tag(String),
     /// The image that the engine holds, or would have to pull, under a name or ID.
     Create {
         /// As the caller spelled it, which is what the engine resolves.
@@ -68,6 +70,8 @@ pub fn plan(policy: &Policy, intent: Result<Intent, request::Refusal>) -> Plan {
         }
         Intent::Volume { .. } | Intent::Exec { .. } | Intent::Update { .. } if unguarded => allow(),
         Intent::Pull(reference) => prove(Subject::Pull(reference)),
+        Intent::Tag { name, .. } if !policy.guards_name(&name) => allow(),
+        Intent::Tag { written, .. } => prove(Subject::Tag(written)),
         Intent::Create { image, written, access } => {
             Plan::Prove(Subject::Create { written, image }, access)
         }

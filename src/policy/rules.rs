@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::document::OnViolation;
 use super::guard::{GuardMode, Rule};
+use crate::image::Repository;
 use crate::request::Permission;
 use crate::trust::KeyId;
 use crate::trust::certificate::Certificate;
@@ -102,6 +103,14 @@ impl Policy {
 
     pub(super) fn allows(&self, permission: Permission) -> bool {
         self.allowed.contains(&permission)
+    }
+
+    /// Whether a name of this repository may stand for signed images alone: where its
+    /// registry is registered, and unless calls are allowed that give names unseen.
+    pub(super) fn guards_name(&self, repository: &Repository) -> bool {
+        use Permission::{Build, Commit, Import, Load};
+        let free = [Build, Commit, Import, Load].into_iter().any(|one| self.allows(one));
+        !free && self.registry(repository.host()).is_some()
     }
 
     /// The teams of a user, in order of name.

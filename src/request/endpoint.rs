@@ -202,6 +202,8 @@ fn fit(words: &[&str], path: &[Segment]) -> Option<Fit> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::super::recorded::{call, outcome};
     use super::*;
 
@@ -223,6 +225,25 @@ mod tests {
                 assert_eq!(found.pattern, row.pattern, "{method} {uri}");
             }
         }
+    }
+
+    /// The table as `docs/security.md` shows it.
+    #[test]
+    fn the_documentation_has_this_table() {
+        let mut table = "| method | route | decision |\n|---|---|---|\n".to_owned();
+        for row in TABLE {
+            let method = if row.method == "*" { "any" } else { row.method };
+            let route = row.pattern.replace(":.*", "");
+            let decision = match row.decision {
+                Pass => "pass".to_owned(),
+                Read(_) => "judged".to_owned(),
+                Guarded(permission) => format!("`[api] {permission}`"),
+                Deny(why) => format!("closed: {why}"),
+            };
+            writeln!(table, "| {method} | `{route}` | {decision} |").unwrap();
+        }
+        let document = include_str!("../../docs/security.md");
+        assert!(document.contains(&table), "docs/security.md should have this table:\n{table}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a call would do.
 
-use crate::image::{ImageName, Reference};
+use crate::image::{ImageName, Reference, Repository};
 
 use super::endpoint::{self, Decision};
 use super::host_access::HostAccess;
@@ -23,6 +23,13 @@ pub enum Intent {
     },
     /// Fetch an image. Exactly one of tag and digest is set.
     Pull(Reference),
+    /// Give an image that is there one more name, or one that another image had.
+    Tag {
+        /// The image, as the caller spelled it, which is what the engine resolves.
+        written: String,
+        /// The name's repository.
+        name: Repository,
+    },
     /// Make a container of an image.
     Create {
         /// The image.

@@ -36,11 +36,16 @@ pub(super) fn create(request: &Routed<'_>) -> Result<Intent, Refusal> {
     pulled(from_image, parameter).map(Intent::Pull)
 }
 
-/// A tag gives an image one more name. What runs is judged by the image's identity, so
-/// the name may be any; but it must be the one the query shows.
+/// A tag gives an image one more name. What runs is judged by the image's identity, but
+/// people and other programs go by names.
 pub(super) fn tag(request: &Routed<'_>) -> Result<Intent, Refusal> {
+    let query = Query::parse(request.target.query)?;
+    let name = query.one("repo")?.unwrap_or_default();
+    query.one("tag")?;
     body::absent(request.call)?;
-    Ok(Intent::Pass)
+    let name: Reference = name.parse().map_err(|error| bad("repo", name, error))?;
+    let written = request.name()?.to_owned();
+    Ok(Intent::Tag { written, name: name.repository })
 }
 
 /// The image a pull names by its two parameters.

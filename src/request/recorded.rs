@@ -32,6 +32,7 @@ pub(super) fn outcome(call: &Call) -> String {
         Ok(Intent::Pass) => "pass".to_owned(),
         Ok(Intent::Guarded { permission, .. }) => format!("guarded {permission}"),
         Ok(Intent::Pull(image)) => format!("pull {image}"),
+        Ok(Intent::Tag { written, name }) => format!("tag {written} as {name}"),
         Ok(Intent::Create { image, access, .. }) => format!("create {image}{}", asking(&access)),
         Ok(Intent::Start { container, verb: StartVerb::Start }) => format!("start {container}"),
         Ok(Intent::Start { container, verb: StartVerb::Restart }) => format!("restart {container}"),

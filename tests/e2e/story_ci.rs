@@ -185,9 +185,17 @@ fn an_unsigned_image_under_a_signed_name_is_refused(stage: &Stage) {
     let node = Node::guarding(stage, engine, &policy(stage));
     node.docker(format!("run --rm {app}:1")).expect_denied(NOT_MET).and_says("on this engine");
     node.docker(format!("run --rm {app}:2")).expect_denied(&no_trust_data(&format!("{app}:2")));
+    // A trusted name goes to no image that is not signed; any other name may.
+    let refused = node.docker(format!("tag {evil}:1 {app}:3"));
+    refused.expect_denied(&no_trust_data(&format!("{evil}:1")));
+    node.docker(format!("image inspect {app}:3")).expect_failure();
+    node.docker(format!("tag {evil}:1 mine:1")).expect_ok();
+    node.docker("run --rm mine:1").expect_failure();
     // Pulling puts the name back where it belongs.
     node.docker(format!("pull {app}:1")).expect_ok();
     node.docker(format!("run --rm {app}:1")).expect_ok().and_says("signed by CI");
+    node.docker(format!("tag {app}:1 {app}:3")).expect_ok();
+    node.docker(format!("run --rm {app}:3")).expect_ok().and_says("signed by CI");
 }
 
 fn a_registry_that_is_not_registered_is_refused(stage: &Stage) {

@@ -1,7 +1,8 @@
 //! Which image is meant: by tag, by digest, as the engine holds it.
 
 use countersign::image::{ImageId, Reference};
-use countersign::policy::{Evidence, Gap, Held, HeldImage, Served, Subject, judge};
+use countersign::policy::{Evidence, Gap, Held, HeldImage, Plan, Served, Subject, judge, plan};
+use countersign::request::Intent;
 use countersign::trust::notary::Fault;
 
 use super::{both, digest, evidence, gun, name, policy, said};
@@ -76,7 +77,8 @@ fn held_images() {
         let evidence = Evidence { held: held(called, &digests), ..evidence(&both()) };
         let image = GUN.parse().unwrap();
         let create = Subject::Create { written: called.to_owned(), image };
-        for subject in [create, Subject::Container("c1".to_owned())] {
+        let tag = Subject::Tag(called.to_owned());
+        for subject in [create, tag, Subject::Container("c1".to_owned())] {
             let verdict = judge(&policy, &subject, &evidence, now());
             assert_eq!(verdict.code(), code, "{what}: {subject:?}");
         }
@@ -117,4 +119,38 @@ fn kept_data_that_ran_out_proves_nothing() {
     let late = "2026-12-16T00:00:00Z".parse().unwrap();
     let verdict = judge(&policy("", ""), &subject, &evidence(&Repo::signed_by_jenkins()), late);
     assert_eq!(verdict.code(), "trust-data-expired");
+}
+
+/// A tag is looked at where its name is one that people trust, and can be kept so.
+#[test]
+fn names_that_are_guarded() {
+    let elsewhere = "elsewhere.example/app";
+    for (api, name, is_guarded) in [
+        ("", GUN, true),
+        ("", elsewhere, false),
+        ("[api]\nswarm_admin = true", GUN, true),
+        ("[api]\nbuild = true", GUN, false),
+        ("[api]\ncommit = true", GUN, false),
+        ("[api]\nload = true", GUN, false),
+        ("[api]\nimport = true", GUN, false),
+    ] {
+        let intent = Intent::Tag { written: "x".to_owned(), name: name.parse().unwrap() };
+        let planned = plan(&policy("", api), Ok(intent));
+        let proves = matches!(planned, Plan::Prove(Subject::Tag(_), _));
+        assert_eq!(proves, is_guarded, "{api} {name}: {planned:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_gets_no_trusted_name() {
+    let policy = policy("", "");
+    for (held, code) in [
+        (Held::Absent, "nothing-there"),
+        (Held::Unknown("it is away".to_owned()), "engine-unavailable"),
+        (Held::NotAsked, "unnamed-image"),
+    ] {
+        let evidence = Evidence { held, ..evidence(&both()) };
+        let subject = Subject::Tag("x".to_owned());
+        assert_eq!(judge(&policy, &subject, &evidence, now()).code(), code);
+    }
 }
