@@ -101,15 +101,22 @@ impl Snapshot {
     /// Looks everything up.
     #[track_caller]
     pub fn of(socket: &Path) -> Self {
+        Self::default().now(socket)
+    }
+
+    /// The same after a while. A container that is created and was so before is not looked at
+    /// again: nothing has run in it.
+    #[track_caller]
+    pub fn now(&self, socket: &Path) -> Self {
         let mut snapshot = Self::default();
         for listed in list(&get(socket, "/containers/json?all=1")) {
             let id = text(&listed["Id"]);
-            // One that is just being removed may be listed and not be there.
-            let found = Request::new("GET", format!("/containers/{id}/json")).send(socket, LIMIT);
-            if found.status() == Some(200) {
-                let inspected = serde_json::from_str(&found.text()).expect("engines tell JSON");
-                snapshot.containers.insert(id, Container::of(&inspected));
-            }
+            let is_idle = |was: &&Container| was.state == "created" && listed["State"] == "created";
+            let container = match self.containers.get(&id).filter(is_idle) {
+                Some(was) => Some(Container { name: text(&listed["Names"][0]), ..was.clone() }),
+                None => Container::look_up(socket, &id),
+            };
+            snapshot.containers.extend(container.map(|container| (id, container)));
         }
         for image in list(&get(socket, "/images/json?all=1")) {
             let id = text(&image["Id"]);
@@ -126,15 +133,19 @@ impl Snapshot {
             let told = format!("enabled: {}, {}", plugin["Enabled"], plugin["Settings"]);
             snapshot.plugins.insert(text(&plugin["Name"]), told);
         }
-        let swarm = &get(socket, "/info")["Swarm"];
-        if swarm["ControlAvailable"] == true {
+        // Cheaper than `/info`, for which engines run programs. What is no manager says what it is.
+        let nodes = Request::new("GET", "/nodes").send(socket, LIMIT);
+        if nodes.status() == Some(200) {
             for service in list(&get(socket, "/services")) {
                 snapshot.services.insert(text(&service["Spec"]["Name"]), Service::of(&service));
             }
+            let nodes = list(&serde_json::from_str(&nodes.text()).expect("engines tell JSON"));
+            let told = nodes.iter().map(|node| format!("{} {} ", node["ID"], node["Spec"]));
+            let cluster = &get(socket, "/info")["Swarm"]["Cluster"];
+            snapshot.swarm = told.collect::<String>() + &cluster["Version"].to_string();
+        } else {
+            snapshot.swarm = nodes.text();
         }
-        let told = ["LocalNodeState", "NodeID", "ControlAvailable", "Nodes", "Managers"];
-        let told: Vec<String> = told.iter().map(|key| format!("{key}={}", swarm[key])).collect();
-        snapshot.swarm = format!("{} {}", told.join(" "), swarm["Cluster"]["Version"]);
         snapshot
     }
 
@@ -208,10 +219,16 @@ impl Snapshot {
         }
     }
 
+    /// The containers by name and ID, for people.
+    fn named(&self) -> BTreeMap<String, &Container> {
+        let all = self.containers.iter();
+        all.map(|(id, container)| (format!("{} ({id:.12})", container.name), container)).collect()
+    }
+
     /// Everything that is not as it was, a line each; none if `self == before`.
     pub fn changes_since(&self, before: &Self) -> Vec<String> {
         let mut lines = Vec::new();
-        compare("container", &before.containers, &self.containers, &mut lines);
+        compare("container", &before.named(), &self.named(), &mut lines);
         compare("image", &before.images, &self.images, &mut lines);
         compare("tag", &before.tags, &self.tags, &mut lines);
         compare("volume", &before.volumes, &self.volumes, &mut lines);
@@ -250,6 +267,13 @@ impl Signed {
 }
 
 impl Container {
+    /// One that is just being removed may be listed and not be there.
+    fn look_up(socket: &Path, id: &str) -> Option<Self> {
+        let found = Request::new("GET", format!("/containers/{id}/json")).send(socket, LIMIT);
+        let is_there = found.status() == Some(200);
+        is_there.then(|| Self::of(&serde_json::from_str(&found.text()).expect("engines tell JSON")))
+    }
+
     fn of(inspected: &Value) -> Self {
         let state = &inspected["State"];
         let started = Some(text(&state["StartedAt"])).filter(|at| at != NEVER && !at.is_empty());

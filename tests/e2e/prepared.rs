@@ -1,6 +1,6 @@
 //! An engine that holds what the recorded calls presume, and a plugin that guards it from then on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -84,12 +84,10 @@ impl<'a> Prepared<'a> {
         let inspect = |image: &str| {
             admin.docker(format!("image inspect --format {{{{.Id}}}} {image}")).expect_ok()
         };
-        let mut signed = Signed::default();
-        signed.digests = [good_digest.clone(), digest(format!("{good}:2"))].into();
-        signed.ids.clone_from(&signed.digests);
-        for tag in [1, 2] {
-            signed.ids.insert(inspect(&format!("{good}:{tag}")).text().to_owned());
-        }
+        let digests: BTreeSet<_> = [good_digest.clone(), digest(format!("{good}:2"))].into();
+        let id = |tag| inspect(&format!("{good}:{tag}")).text().to_owned();
+        let ids = digests.iter().cloned().chain([id(1), id(2)]).collect();
+        let signed = Signed { ids, digests };
         let folder_shown = folder.display();
         admin.docker(format!("tag {evil}:1 {good}:1")).expect_ok();
         admin.docker(format!("save --output {folder_shown}/load.tar {good}:1")).expect_ok();
@@ -134,8 +132,8 @@ impl<'a> Prepared<'a> {
         let mut last = Snapshot::of(&socket);
         for _ in 0..100 {
             std::thread::sleep(Duration::from_millis(300));
-            let now = Snapshot::of(&socket);
-            if now == last && !now.swarm.contains("pending") {
+            let now = last.now(&socket);
+            if now == last {
                 return;
             }
             last = now;

@@ -16,7 +16,7 @@ use crate::effect::{Snapshot, get};
 use crate::node::Make;
 use crate::prepared::{Part, Prepared};
 use crate::stage::Stage;
-use crate::wire::{Body, Closing, Exchange, Request, exchange};
+use crate::wire::{Body, Closing, Exchange, Request, chunked, exchange};
 
 crate::stories![
     docker_20_10,
@@ -132,11 +132,17 @@ struct Send {
     headers: Vec<(String, String)>,
     #[serde(default)]
     transfer: Transfer,
+    /// How the body is announced; it is in one chunk where that says so.
+    #[serde(default)]
+    announced: Vec<(String, String)>,
     #[serde(default)]
     body: String,
     /// Each character of the body is one byte.
     #[serde(default)]
     latin1: bool,
+    /// We end our side once this is written.
+    #[serde(default)]
+    then_closed: bool,
     /// Spaces before the last brace make the body this long.
     padded_to: Option<usize>,
     /// The body is a file instead.
@@ -150,6 +156,8 @@ enum Transfer {
     Length,
     Chunked,
     Absent,
+    /// As these headers say, true or not.
+    Announced,
 }
 
 /// What the plugin logged about a call.
@@ -164,9 +172,10 @@ fn play(stage: &Stage, make: Make, part: Part) {
     let prepared = Prepared::of(stage, make, part);
     let ready = start.elapsed();
     let (mut sent, mut asked, mut wrong) = (0, 0, Vec::new());
+    let mut held = Snapshot::of(&prepared.node.engine.socket());
     for case in cases.iter().filter(|case| case.node == part) {
         sent += 1;
-        match tried(&prepared, case) {
+        match tried(&prepared, case, &mut held) {
             Ok(was_asked) => asked += usize::from(was_asked),
             Err(fault) => wrong.push(format!("{} ({}): {fault}", case.id, case.why)),
         }
@@ -182,8 +191,8 @@ fn play(stage: &Stage, make: Make, part: Part) {
     assert!(wrong.is_empty(), "on {make}:\n{}", wrong.join("\n"));
 }
 
-/// Whether the plugin was asked; or what is wrong.
-fn tried(prepared: &Prepared<'_>, case: &Case) -> Result<bool, String> {
+/// Whether the plugin was asked; or what is wrong. `held` is what the engine holds, before and after.
+fn tried(prepared: &Prepared<'_>, case: &Case, held: &mut Snapshot) -> Result<bool, String> {
     let socket = prepared.node.engine.socket();
     for call in &case.before {
         let answer = simple(prepared, call).send(&socket, LIMIT);
@@ -191,15 +200,21 @@ fn tried(prepared: &Prepared<'_>, case: &Case) -> Result<bool, String> {
             return Err(format!("{call}: {answer}"));
         }
     }
-    let before = Snapshot::of(&socket);
+    if !case.before.is_empty() {
+        *held = held.now(&socket);
+    }
+    let before = held.clone();
     let said = prepared.node.plugin.files().said().len();
     let answer = send(prepared, case);
     let decided = decided(&prepared.node.plugin.files().said()[said..], case, prepared);
-    let after = Snapshot::of(&socket);
-    let changes = after.changes_since(&before);
-    let unsigned = after.unsigned_since(&before, &prepared.signed);
+    *held = before.now(&socket);
+    let changes = held.changes_since(&before);
+    let unsigned = held.unsigned_since(&before, &prepared.signed);
     for call in &case.after {
         simple(prepared, call).send(&socket, LIMIT);
+    }
+    if !case.after.is_empty() {
+        *held = held.now(&socket);
     }
 
     let mut wrong: Vec<String> = unsigned.iter().map(ToString::to_string).collect();
@@ -278,7 +293,9 @@ fn send(prepared: &Prepared<'_>, case: &Case) -> Exchange {
     if let Some(message) = &case.plugin {
         return request(prepared, message).send(&prepared.node.plugin.socket(), LIMIT);
     }
-    request(prepared, case.send.as_ref().expect("something is sent")).send(&engine, LIMIT)
+    let send = case.send.as_ref().expect("something is sent");
+    let closing = if send.then_closed { Closing::AfterTheRequest } else { Closing::AfterTheAnswer };
+    exchange(&engine, &request(prepared, send).bytes(), 1, closing, LIMIT)
 }
 
 fn request(prepared: &Prepared<'_>, send: &Send) -> Request {
@@ -301,6 +318,10 @@ fn request(prepared: &Prepared<'_>, send: &Send) -> Request {
         Transfer::Length => Body::Length(body),
         Transfer::Chunked => Body::Chunked(body),
         Transfer::Absent => Body::Absent,
+        Transfer::Announced if send.announced.iter().any(|(_, value)| value == "chunked") => {
+            Body::Announced(send.announced.clone(), chunked(&body))
+        }
+        Transfer::Announced => Body::Announced(send.announced.clone(), body),
     })
 }
 
@@ -348,7 +369,8 @@ fn names(prepared: &Prepared<'_>, make: Make) -> Vec<String> {
         let image = name["image"].as_ref().unwrap();
         let body = serde_json::json!({ "Image": image }).to_string();
         let answer = Request::json("POST", "/v1.41/containers/create", &body).send(&socket, LIMIT);
-        if answer.status() != Some(403) {
+        // That there is no image of an ID is for the engine to say.
+        if !matches!(answer.status(), Some(403 | 404)) {
             wrong.push(format!("name {image:?}: {answer}"));
         }
     }
