@@ -1,8 +1,7 @@
 //! An engine that keeps its images in containerd: there an image's ID is the digest of its
-//! manifest, and what `RepoDigests` says comes from names. Docker Engine 26.1, which
-//! `scripts/engines` fetches.
+//! manifest, and what `RepoDigests` says comes from names.
 
-use crate::node::{Make, Node};
+use crate::node::Node;
 use crate::outcome::NOT_MET;
 use crate::policy::Policy;
 use crate::stage::Stage;
@@ -20,7 +19,7 @@ fn runs_what_is_signed_and_nothing_else(stage: &Stage) {
         .team("CI", &["jenkins"])
         .user(lab, "jenkins")
         .user(lab, "moby");
-    let node = Node::of(stage, Make::fetched("26.1").with_containerd_store(), &policy);
+    let node = Node::obeying(stage, &policy);
     node.docker("info").expect_ok().and_says("io.containerd.snapshotter.v1");
 
     let ci = format!("{app}:ci");

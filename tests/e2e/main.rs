@@ -40,6 +40,7 @@ use std::thread::available_parallelism;
 
 use libtest_mimic::{Arguments, Trial};
 
+use node::Make;
 use stage::{Stage, Story};
 
 /// Lists stories under the name of their module.
@@ -50,6 +51,14 @@ macro_rules! stories {
     };
 }
 pub(crate) use stories;
+
+/// Engines besides the machine's own, on which calls are tried that get by others.
+const OTHER_ENGINES: [Make; 4] = [
+    Make::fetched("26.1"),
+    Make::fetched("26.1").with_containerd_store(),
+    Make::fetched("28.5"),
+    Make::fetched("28.5").with_containerd_store(),
+];
 
 /// More engines at a time than this make no machine faster.
 const AT_MOST_AT_ONCE: usize = 4;
@@ -73,16 +82,24 @@ fn main() {
         doctor::STORIES,
         managed::STORIES,
         faults::STORIES,
-        containerd_store::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
         recorded::STORIES,
     ];
-    let trial = |&(name, story): &(&str, Story)| {
+    let trial = |&(name, story): &(&str, Story), make: Make| {
         let name = name.trim_start_matches("e2e::");
-        Trial::test(name, move || Stage::play(story)).with_ignored_flag(skip)
+        let name = if make == Make::INSTALLED { name.into() } else { format!("{name}[{make}]") };
+        Trial::test(name, move || Stage::play(story, make)).with_ignored_flag(skip)
     };
-    let trials = stories.into_iter().flatten().map(trial).collect();
+    let mut trials: Vec<Trial> =
+        stories.into_iter().flatten().map(|story| trial(story, Make::INSTALLED)).collect();
+    for make in OTHER_ENGINES {
+        let stories = recorded::STORIES.iter().chain(races::STORIES).chain(watch::STORIES);
+        trials.extend(stories.map(|story| trial(story, make)));
+        if make.containerd_store {
+            trials.extend(containerd_store::STORIES.iter().map(|story| trial(story, make)));
+        }
+    }
 
     let conclusion = libtest_mimic::run(&arguments, trials);
     lab::take_down();

@@ -27,13 +27,7 @@ impl<'a> Node<'a> {
     /// A node that obeys this policy.
     #[track_caller]
     pub fn obeying(stage: &'a Stage, policy: &Policy) -> Self {
-        Self::of(stage, Make::INSTALLED, policy)
-    }
-
-    /// A node with an engine of this make.
-    #[track_caller]
-    pub fn of(stage: &'a Stage, make: Make, policy: &Policy) -> Self {
-        let engine = Engine::absent_of(stage, make);
+        let engine = Engine::absent(stage);
         let plugin = Plugin::start(stage, policy, &engine);
         engine.start(&["--plugin", &plugin.name]);
         Self { engine, plugin }
@@ -77,8 +71,8 @@ impl Make {
 
 impl fmt::Display for Make {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.version.unwrap_or("the installed engine"))?;
-        f.write_str(if self.containerd_store { " with the containerd store" } else { "" })
+        f.write_str(self.version.unwrap_or("installed"))?;
+        f.write_str(if self.containerd_store { "-containerd" } else { "" })
     }
 }
 
@@ -86,40 +80,29 @@ impl fmt::Display for Make {
 pub struct Engine<'a> {
     stage: &'a Stage,
     name: String,
-    make: Make,
 }
 
 impl<'a> Engine<'a> {
     /// One that has not been started yet; its socket's path is known.
     pub fn absent(stage: &'a Stage) -> Self {
-        Self::absent_of(stage, Make::INSTALLED)
-    }
-
-    /// The same, of this make.
-    pub fn absent_of(stage: &'a Stage, make: Make) -> Self {
-        Self { stage, name: stage.fresh_name(), make }
+        Self { stage, name: stage.fresh_name() }
     }
 
     /// One that nobody guards.
     #[track_caller]
     pub fn unguarded(stage: &'a Stage) -> Self {
-        Self::unguarded_of(stage, Make::INSTALLED)
-    }
-
-    /// The same, of this make.
-    #[track_caller]
-    pub fn unguarded_of(stage: &'a Stage, make: Make) -> Self {
-        let engine = Self::absent_of(stage, make);
+        let engine = Self::absent(stage);
         engine.start(&[]);
         engine
     }
 
     #[track_caller]
     pub fn start(&self, options: &[&str]) {
-        let store: &[&str] = if self.make.containerd_store { &["--containerd-store"] } else { &[] };
+        let make = self.stage.make();
+        let store: &[&str] = if make.containerd_store { &["--containerd-store"] } else { &[] };
         let arguments = [&["engine", "start", &self.name], store, options].concat();
         let mut lab = self.stage.lab().script(&arguments);
-        if let Some(version) = self.make.version {
+        if let Some(version) = make.version {
             let mut fetch =
                 Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engines"));
             let fetched = self.stage.run("scripts/engines", fetch.arg(version)).expect_ok();

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::effect::{Signed, Snapshot, get};
-use crate::node::{Engine, Make, Node, Plugin};
+use crate::node::{Engine, Node, Plugin};
 use crate::stage::Stage;
 use crate::wire::{Body, Request};
 
@@ -63,7 +63,7 @@ tar -C plugin -cf plugin.tar config.json rootfs
 impl<'a> Prepared<'a> {
     /// Prepares an engine that nobody guards yet, and has it guarded.
     #[track_caller]
-    pub fn of(stage: &'a Stage, make: Make, part: Part) -> Self {
+    pub fn of(stage: &'a Stage, part: Part) -> Self {
         let (good, evil) = (stage.repository("good"), stage.repository("evil"));
         let plug = stage.repository("plug");
         stage.admit(&good, &["jenkins"]);
@@ -106,7 +106,7 @@ impl<'a> Prepared<'a> {
             ("EVIL_DIGEST", evil_digest),
         ];
         let words = words.map(|(word, text)| (word.to_owned(), text)).into();
-        let engine = Engine::unguarded_of(stage, make);
+        let engine = Engine::unguarded(stage);
         let mut scene = Scene { engine, folder, words };
         match part {
             Part::Node => scene.fill_node(),
@@ -212,7 +212,7 @@ impl Scene<'_> {
                 "TaskTemplate": {"ContainerSpec": {"Image": image}}})
             .to_string()
         };
-        self.json("/v1.41/services/create", &service("{{EVIL}}:1"));
+        self.json("/v1.41/services/create", &service("{{EVIL}}:1@{{EVIL_DIGEST}}"));
         let version = self.version();
         let update = format!("/v1.41/services/bc-u/update?version={version}");
         self.json(&update, &service("{{GOOD}}:1@{{GOOD_DIGEST}}"));

@@ -13,21 +13,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::effect::{Snapshot, get};
-use crate::node::Make;
 use crate::prepared::{Part, Prepared};
 use crate::stage::Stage;
 use crate::wire::{Body, Closing, Exchange, Request, chunked, exchange};
 
-crate::stories![
-    docker_20_10,
-    docker_26_1,
-    docker_26_1_containerd_store,
-    docker_28_5,
-    docker_28_5_containerd_store,
-    docker_20_10_manager,
-    docker_26_1_manager,
-    docker_28_5_manager,
-];
+crate::stories![calls_to_a_node, calls_to_a_manager,];
 
 const CASES: &str = include_str!("../data/calls/live.json");
 const NAMES: &str = include_str!("../data/calls/names.json");
@@ -35,36 +25,12 @@ const NAMES: &str = include_str!("../data/calls/names.json");
 /// Calls are answered sooner than this.
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn docker_20_10(stage: &Stage) {
-    play(stage, Make::INSTALLED, Part::Node);
+fn calls_to_a_node(stage: &Stage) {
+    play(stage, Part::Node);
 }
 
-fn docker_26_1(stage: &Stage) {
-    play(stage, Make::fetched("26.1"), Part::Node);
-}
-
-fn docker_26_1_containerd_store(stage: &Stage) {
-    play(stage, Make::fetched("26.1").with_containerd_store(), Part::Node);
-}
-
-fn docker_28_5(stage: &Stage) {
-    play(stage, Make::fetched("28.5"), Part::Node);
-}
-
-fn docker_28_5_containerd_store(stage: &Stage) {
-    play(stage, Make::fetched("28.5").with_containerd_store(), Part::Node);
-}
-
-fn docker_20_10_manager(stage: &Stage) {
-    play(stage, Make::INSTALLED, Part::Manager);
-}
-
-fn docker_26_1_manager(stage: &Stage) {
-    play(stage, Make::fetched("26.1"), Part::Manager);
-}
-
-fn docker_28_5_manager(stage: &Stage) {
-    play(stage, Make::fetched("28.5"), Part::Manager);
+fn calls_to_a_manager(stage: &Stage) {
+    play(stage, Part::Manager);
 }
 
 /// A call, and what must come of it.
@@ -166,10 +132,10 @@ struct Decided {
     code: String,
 }
 
-fn play(stage: &Stage, make: Make, part: Part) {
+fn play(stage: &Stage, part: Part) {
     let cases: Vec<Case> = serde_json::from_str(CASES).unwrap();
     let start = Instant::now();
-    let prepared = Prepared::of(stage, make, part);
+    let prepared = Prepared::of(stage, part);
     let ready = start.elapsed();
     let (mut sent, mut asked, mut wrong) = (0, 0, Vec::new());
     let mut held = Snapshot::of(&prepared.node.engine.socket());
@@ -181,14 +147,15 @@ fn play(stage: &Stage, make: Make, part: Part) {
         }
     }
     if part == Part::Node {
-        wrong.extend(names(&prepared, make));
+        wrong.extend(names(&prepared));
     }
     let took = start.elapsed();
+    let make = stage.make();
     println!(
-        "{make}, {part:?}: {sent} calls, {asked} of them shown to the plugin, \
+        "engine {make}, {part:?}: {sent} calls, {asked} of them shown to the plugin, \
          in {took:.0?} with {ready:.0?} of preparation"
     );
-    assert!(wrong.is_empty(), "on {make}:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "on engine {make}:\n{}", wrong.join("\n"));
 }
 
 /// Whether the plugin was asked; or what is wrong. `held` is what the engine holds, before and after.
@@ -359,7 +326,7 @@ fn decided(log: &str, case: &Case, prepared: &Prepared<'_>) -> Vec<Decided> {
 
 /// Names as people may write them. None of these images is signed or there, so no container is
 /// made; and where the plugin takes it for a name, it is the one that the engine takes it for.
-fn names(prepared: &Prepared<'_>, make: Make) -> Vec<String> {
+fn names(prepared: &Prepared<'_>) -> Vec<String> {
     let names: Vec<HashMap<String, Option<String>>> = serde_json::from_str(NAMES).unwrap();
     let socket = prepared.node.engine.socket();
     let count = |socket: &Path| get(socket, "/containers/json?all=1").as_array().map(Vec::len);
@@ -376,7 +343,7 @@ fn names(prepared: &Prepared<'_>, make: Make) -> Vec<String> {
     }
     let after = count(&socket);
     if before != after {
-        wrong.push(format!("names: {before:?} containers became {after:?} on {make}"));
+        wrong.push(format!("names: {before:?} containers became {after:?}"));
     }
     wrong
 }
