@@ -32,6 +32,7 @@ mod relay;
 mod stage;
 mod story_ci;
 mod story_clusters;
+mod unguarded;
 mod verdicts;
 mod watch;
 mod wire;
@@ -85,6 +86,7 @@ fn main() {
         host_access::STORIES,
         verdicts::STORIES,
         recorded::STORIES,
+        unguarded::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story), make: Make| {
         let name = name.trim_start_matches("e2e::");
@@ -94,11 +96,10 @@ fn main() {
     let mut trials: Vec<Trial> =
         stories.into_iter().flatten().map(|story| trial(story, Make::INSTALLED)).collect();
     for make in OTHER_ENGINES {
-        let stories = recorded::STORIES.iter().chain(races::STORIES).chain(watch::STORIES);
+        let by_store =
+            if make.containerd_store { containerd_store::STORIES } else { watch::STORIES };
+        let stories = recorded::STORIES.iter().chain(races::STORIES).chain(by_store);
         trials.extend(stories.map(|story| trial(story, make)));
-        if make.containerd_store {
-            trials.extend(containerd_store::STORIES.iter().map(|story| trial(story, make)));
-        }
     }
 
     let conclusion = libtest_mimic::run(&arguments, trials);

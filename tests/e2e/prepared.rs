@@ -1,4 +1,4 @@
-//! An engine that holds what the recorded calls presume, and a plugin that guards it from then on.
+//! An engine that holds what the recorded calls presume.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::effect::{Signed, Snapshot, get};
-use crate::node::{Engine, Node, Plugin};
+use crate::node::{Engine, Plugin};
 use crate::stage::Stage;
 use crate::wire::{Body, Request};
 
@@ -20,6 +20,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// What the plugin tells in its log: every decision.
 const LOG: [&str; 2] = ["env", "RUST_LOG=info,countersign::server=debug"];
+
+/// The present version of the service that updates are about.
+const VERSION: &str = "{{VER:bc-u}}";
 
 /// Which calls an engine is prepared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
@@ -32,9 +35,9 @@ pub enum Part {
     Manager,
 }
 
-/// The node, and what calls name.
+/// The engine, and what calls name.
 pub struct Prepared<'a> {
-    pub node: Node<'a>,
+    pub engine: Engine<'a>,
     pub signed: Signed,
     folder: PathBuf,
     words: BTreeMap<String, String>,
@@ -61,9 +64,9 @@ tar -C plugin -cf plugin.tar config.json rootfs
 "#;
 
 impl<'a> Prepared<'a> {
-    /// Prepares an engine that nobody guards yet, and has it guarded.
+    /// Prepares an engine that nobody guards.
     #[track_caller]
-    pub fn of(stage: &'a Stage, part: Part) -> Self {
+    pub fn unguarded(stage: &'a Stage, part: Part) -> Self {
         let (good, evil) = (stage.repository("good"), stage.repository("evil"));
         let plug = stage.repository("plug");
         stage.admit(&good, &["jenkins"]);
@@ -114,21 +117,28 @@ impl<'a> Prepared<'a> {
         }
         let Scene { engine, folder, words } = scene;
 
-        let lab = stage.lab();
-        let policy = crate::policy::Policy::requiring(lab, &["CI"])
-            .team("CI", &["jenkins"])
-            .user(lab, "jenkins");
-        let plugin = Plugin::start_as(stage, &policy, &engine, &LOG);
-        stage.script(&["engine", "stop", engine.name()]);
-        engine.start(&["--plugin", plugin.name()]);
-        let prepared = Self { node: Node { engine, plugin }, signed, folder, words };
+        let prepared = Self { engine, signed, folder, words };
         prepared.await_quiet();
         prepared
     }
 
+    /// Has it guarded from now on.
+    #[track_caller]
+    pub fn guarded(self, stage: &'a Stage) -> (Self, Plugin<'a>) {
+        let lab = stage.lab();
+        let policy = crate::policy::Policy::requiring(lab, &["CI"])
+            .team("CI", &["jenkins"])
+            .user(lab, "jenkins");
+        let plugin = Plugin::start_as(stage, &policy, &self.engine, &LOG);
+        stage.script(&["engine", "stop", self.engine.name()]);
+        self.engine.start(&["--plugin", plugin.name()]);
+        self.await_quiet();
+        (self, plugin)
+    }
+
     /// Until nothing changes by itself any more: a swarm takes its time to come up.
     fn await_quiet(&self) {
-        let socket = self.node.engine.socket();
+        let socket = self.engine.socket();
         let mut last = Snapshot::of(&socket);
         for _ in 0..100 {
             std::thread::sleep(Duration::from_millis(300));
@@ -148,7 +158,12 @@ impl<'a> Prepared<'a> {
 
     /// The text with each `{{WORD}}` as it is here.
     pub fn fill(&self, text: &str) -> String {
-        fill(text, &self.words)
+        let text = fill(text, &self.words);
+        if !text.contains(VERSION) {
+            return text;
+        }
+        let service = get(&self.engine.socket(), "/v1.41/services/bc-u");
+        text.replace(VERSION, &service["Version"]["Index"].to_string())
     }
 }
 
@@ -213,15 +228,10 @@ impl Scene<'_> {
             .to_string()
         };
         self.json("/v1.41/services/create", &service("{{EVIL}}:1@{{EVIL_DIGEST}}"));
-        let version = self.version();
+        let made = get(&self.engine.socket(), "/v1.41/services/bc-u");
+        let version = &made["Version"]["Index"];
         let update = format!("/v1.41/services/bc-u/update?version={version}");
         self.json(&update, &service("{{GOOD}}:1@{{GOOD_DIGEST}}"));
-        let version = self.version();
-        self.word("VER:bc-u", &version);
-    }
-
-    fn version(&self) -> String {
-        get(&self.engine.socket(), "/v1.41/services/bc-u")["Version"]["Index"].to_string()
     }
 
     #[track_caller]

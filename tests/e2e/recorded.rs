@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::effect::{Snapshot, get};
+use crate::node::Plugin;
 use crate::prepared::{Part, Prepared};
 use crate::stage::Stage;
 use crate::wire::{Body, Closing, Exchange, Request, chunked, exchange};
@@ -36,9 +37,9 @@ fn calls_to_a_manager(stage: &Stage) {
 /// A call, and what must come of it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
-    id: String,
-    why: String,
+pub struct Case {
+    pub id: String,
+    pub why: String,
     /// Calls beforehand, `METHOD TARGET`.
     #[serde(default)]
     before: Vec<String>,
@@ -47,7 +48,7 @@ struct Case {
     /// or to it byte for byte,
     raw: Option<String>,
     /// or to the plugin, as if by the engine.
-    plugin: Option<Send>,
+    pub plugin: Option<Send>,
     decision: Decision,
     /// What the plugin may have logged as the reason.
     #[serde(default)]
@@ -56,15 +57,24 @@ struct Case {
     asked: Asked,
     /// The engine's answer to what is allowed.
     status: Option<u16>,
+    /// Whether Docker Engine 20.10 acts on it where nobody guards it.
+    #[serde(default)]
+    pub harms: bool,
     /// What its effect is about; without it, nothing may have changed.
-    changes: Option<String>,
+    pub changes: Option<String>,
     /// What must not be found afterwards.
-    absent: Option<String>,
+    pub absent: Option<String>,
     /// Calls that take away what an allowed one left.
     #[serde(default)]
     after: Vec<String>,
     #[serde(default)]
     node: Part,
+}
+
+/// The calls for an engine that is prepared so.
+pub fn cases(part: Part) -> impl Iterator<Item = Case> {
+    let cases: Vec<Case> = serde_json::from_str(CASES).unwrap();
+    cases.into_iter().filter(move |case| case.node == part)
 }
 
 /// What must be decided.
@@ -91,7 +101,7 @@ enum Asked {
 /// A request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Send {
+pub struct Send {
     method: String,
     target: String,
     #[serde(default)]
@@ -133,15 +143,14 @@ struct Decided {
 }
 
 fn play(stage: &Stage, part: Part) {
-    let cases: Vec<Case> = serde_json::from_str(CASES).unwrap();
     let start = Instant::now();
-    let prepared = Prepared::of(stage, part);
+    let (prepared, plugin) = Prepared::unguarded(stage, part).guarded(stage);
     let ready = start.elapsed();
     let (mut sent, mut asked, mut wrong) = (0, 0, Vec::new());
-    let mut held = Snapshot::of(&prepared.node.engine.socket());
-    for case in cases.iter().filter(|case| case.node == part) {
+    let mut held = Snapshot::of(&prepared.engine.socket());
+    for case in cases(part) {
         sent += 1;
-        match tried(&prepared, case, &mut held) {
+        match tried(&prepared, &plugin, &case, &mut held) {
             Ok(was_asked) => asked += usize::from(was_asked),
             Err(fault) => wrong.push(format!("{} ({}): {fault}", case.id, case.why)),
         }
@@ -159,21 +168,21 @@ fn play(stage: &Stage, part: Part) {
 }
 
 /// Whether the plugin was asked; or what is wrong. `held` is what the engine holds, before and after.
-fn tried(prepared: &Prepared<'_>, case: &Case, held: &mut Snapshot) -> Result<bool, String> {
-    let socket = prepared.node.engine.socket();
-    for call in &case.before {
-        let answer = simple(prepared, call).send(&socket, LIMIT);
-        if !matches!(answer.status(), Some(200..300 | 404)) {
-            return Err(format!("{call}: {answer}"));
-        }
-    }
-    if !case.before.is_empty() {
-        *held = held.now(&socket);
-    }
+fn tried(
+    prepared: &Prepared<'_>,
+    plugin: &Plugin<'_>,
+    case: &Case,
+    held: &mut Snapshot,
+) -> Result<bool, String> {
+    let socket = prepared.engine.socket();
+    make_room(prepared, case, held);
     let before = held.clone();
-    let said = prepared.node.plugin.files().said().len();
-    let answer = send(prepared, case);
-    let decided = decided(&prepared.node.plugin.files().said()[said..], case, prepared);
+    let said = plugin.files().said().len();
+    let answer = match &case.plugin {
+        Some(message) => request(prepared, message).send(&plugin.socket(), LIMIT),
+        None => send(prepared, case),
+    };
+    let decided = decided(&plugin.files().said()[said..], case, prepared);
     *held = before.now(&socket);
     let changes = held.changes_since(&before);
     let unsigned = held.unsigned_since(&before, &prepared.signed);
@@ -228,6 +237,18 @@ fn tried(prepared: &Prepared<'_>, case: &Case, held: &mut Snapshot) -> Result<bo
     }
 }
 
+/// Makes the calls that come before it.
+pub fn make_room(prepared: &Prepared<'_>, case: &Case, held: &mut Snapshot) {
+    let socket = prepared.engine.socket();
+    for call in &case.before {
+        let answer = simple(prepared, call).send(&socket, LIMIT);
+        assert!(matches!(answer.status(), Some(200..300 | 404)), "{call}: {answer}");
+    }
+    if !case.before.is_empty() {
+        *held = held.now(&socket);
+    }
+}
+
 /// What is wrong with the answer.
 fn answer_fault(case: &Case, allow: bool, asked: bool, answer: &Exchange) -> Option<String> {
     let status = answer.status();
@@ -247,18 +268,15 @@ fn answer_fault(case: &Case, allow: bool, asked: bool, answer: &Exchange) -> Opt
     (!right).then(|| format!("answered with {status:?}"))
 }
 
-/// Sends the call.
-fn send(prepared: &Prepared<'_>, case: &Case) -> Exchange {
-    let engine = prepared.node.engine.socket();
+/// Sends the call to the engine.
+pub fn send(prepared: &Prepared<'_>, case: &Case) -> Exchange {
+    let engine = prepared.engine.socket();
     if let Some(raw) = &case.raw {
         let raw = prepared.fill(raw);
         let (head, body) = raw.rsplit_once("\r\n\r\n").expect("a head");
         let raw = format!("{head}\r\n\r\n{body}").replace("{{LENGTH}}", &body.len().to_string());
         let wanted = raw.matches(" HTTP/1.1\r\n").count();
         return exchange(&engine, raw.as_bytes(), wanted, Closing::AfterTheAnswer, LIMIT);
-    }
-    if let Some(message) = &case.plugin {
-        return request(prepared, message).send(&prepared.node.plugin.socket(), LIMIT);
     }
     let send = case.send.as_ref().expect("something is sent");
     let closing = if send.then_closed { Closing::AfterTheRequest } else { Closing::AfterTheAnswer };
@@ -328,7 +346,7 @@ fn decided(log: &str, case: &Case, prepared: &Prepared<'_>) -> Vec<Decided> {
 /// made; and where the plugin takes it for a name, it is the one that the engine takes it for.
 fn names(prepared: &Prepared<'_>) -> Vec<String> {
     let names: Vec<HashMap<String, Option<String>>> = serde_json::from_str(NAMES).unwrap();
-    let socket = prepared.node.engine.socket();
+    let socket = prepared.engine.socket();
     let count = |socket: &Path| get(socket, "/containers/json?all=1").as_array().map(Vec::len);
     let before = count(&socket);
     let mut wrong = Vec::new();
