@@ -5,7 +5,6 @@
 //! A call that must be refused may change nothing at all on the engine, whoever refused it: the
 //! plugin, or the engine before it asked. One that must be allowed must have its effect.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -54,12 +53,12 @@ pub struct Case {
     #[serde(default)]
     codes: Vec<String>,
     #[serde(default)]
-    asked: Asked,
+    pub asked: Asked,
     /// The engine's answer to what is allowed.
     status: Option<u16>,
-    /// Whether Docker Engine 20.10 acts on it where nobody guards it.
+    /// The engines that act on it where nobody guards them.
     #[serde(default)]
-    pub harms: bool,
+    pub harms: Vec<String>,
     /// What its effect is about; without it, nothing may have changed.
     pub changes: Option<String>,
     /// What must not be found afterwards.
@@ -77,6 +76,27 @@ pub fn cases(part: Part) -> impl Iterator<Item = Case> {
     cases.into_iter().filter(move |case| case.node == part)
 }
 
+/// A name, and what engines that nobody guards say they have no image of; `None` where they say
+/// that it is no name.
+#[derive(Deserialize)]
+pub struct Name {
+    pub image: String,
+    #[serde(rename = "20.10")]
+    pub old: Option<String>,
+    #[serde(rename = "26.1 and later")]
+    pub new: Option<String>,
+}
+
+pub fn recorded_names() -> Vec<Name> {
+    serde_json::from_str(NAMES).unwrap()
+}
+
+/// Asks for a container of this image.
+pub fn create(socket: &Path, image: &str) -> Exchange {
+    let body = serde_json::json!({ "Image": image }).to_string();
+    Request::json("POST", "/v1.41/containers/create", &body).send(socket, LIMIT)
+}
+
 /// What must be decided.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -90,7 +110,7 @@ enum Decision {
 /// Whether engines ask their plugin about it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Asked {
+pub enum Asked {
     #[default]
     Always,
     /// Those that refuse it first do not.
@@ -342,18 +362,15 @@ fn decided(log: &str, case: &Case, prepared: &Prepared<'_>) -> Vec<Decided> {
         .collect()
 }
 
-/// Names as people may write them. None of these images is signed or there, so no container is
-/// made; and where the plugin takes it for a name, it is the one that the engine takes it for.
+/// Names as people may write them. None of these images is signed or there, so no container may
+/// be made.
 fn names(prepared: &Prepared<'_>) -> Vec<String> {
-    let names: Vec<HashMap<String, Option<String>>> = serde_json::from_str(NAMES).unwrap();
     let socket = prepared.engine.socket();
     let count = |socket: &Path| get(socket, "/containers/json?all=1").as_array().map(Vec::len);
     let before = count(&socket);
     let mut wrong = Vec::new();
-    for name in &names {
-        let image = name["image"].as_ref().unwrap();
-        let body = serde_json::json!({ "Image": image }).to_string();
-        let answer = Request::json("POST", "/v1.41/containers/create", &body).send(&socket, LIMIT);
+    for Name { image, .. } in recorded_names() {
+        let answer = create(&socket, &image);
         // That there is no image of an ID is for the engine to say.
         if !matches!(answer.status(), Some(403 | 404)) {
             wrong.push(format!("name {image:?}: {answer}"));
