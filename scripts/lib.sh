@@ -77,6 +77,48 @@ install_packages() {
   [ -z "$made" ] || rm -f "$made"
 }
 
+# debian_mirror : the address of the archive that this machine installs its own Debian packages from
+debian_mirror() {
+  # shellcheck disable=SC2016 # apt fills these in
+  apt-get indextargets --format '$(SITE) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
+    awk '$3 == "main" && $2 !~ /-/ && $1 ~ /\/debian\/?$/ { print $1; exit }'
+}
+
+# unpack_packages SUITE FOLDER PACKAGE... : packages of another Debian release, from this machine's own mirror and with
+# their signatures checked, into a folder. The machine's sources, package lists and packages are left as they are.
+unpack_packages() (
+  suite=$1 target=$2
+  shift 2
+  archive=$(debian_mirror)
+  [ -n "$archive" ] || die "no Debian mirror in this machine's apt sources; run apt-get update, or check them"
+  root=$(mktemp -d)
+  trap 'rm -rf "$root"' EXIT
+  mkdir -p "$root"/{state/lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d,etc/sources.list.d,debs}
+  : >"$root/status"
+  keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  echo "deb [signed-by=$keyring] $archive $suite main" >"$root/etc/sources.list"
+  cat >"$root/apt.conf" <<CONF
+Dir "$root";
+Dir::State "$root/state";
+Dir::State::status "$root/status";
+Dir::Cache "$root/cache";
+Dir::Etc "$root/etc";
+APT::Architecture "$(dpkg --print-architecture)";
+APT::Sandbox::User "root";
+Acquire::Check-Valid-Until "false";
+Acquire::Languages "none";
+CONF
+  # The machine's own apt.conf.d still applies: a proxy named there is needed here too.
+  export APT_CONFIG=$root/apt.conf
+  apt-get -qq update
+  (cd "$root/debs" && apt-get -qq download "$@")
+  rm -rf "$target.part"
+  mkdir -p "$target.part"
+  for deb in "$root"/debs/*.deb; do dpkg -x "$deb" "$target.part"; done
+  rm -rf "$target"
+  mv "$target.part" "$target"
+)
+
 # need_rust VERSION [fmt] [clippy] : cargo, of that version or later, with these subcommands. Where there is none,
 # Debian's package is installed if it is new enough (bookworm has a new one as cargo-web); an old one is left alone.
 need_rust() {

@@ -2,11 +2,16 @@
 //!
 //! Go's `url.ParseQuery` decodes names as well as values, lets the first of repeated
 //! names win (`Values.Get`) and, where a handler goes through `URL.Query`, drops bad
-//! pairs without a word. Whatever two readers could see differently is refused.
+//! pairs without a word; later Go drops the whole of a query of many. Whatever two readers
+//! could see differently is refused.
 
 use std::borrow::Cow;
 
 use super::refusal::{Refusal, excerpt};
+
+/// The most pairs of a query, the empty ones included. Go since 1.24.12 reads none of a query
+/// of more than 10,000; engines built with older Go read them all.
+const MAX_PAIRS: usize = 1000;
 
 /// The parameters of a query, decoded, in the order written.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +19,9 @@ pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub fn parse(raw: &str) -> Result<Self, Refusal> {
+        if raw.split('&').count() > MAX_PAIRS {
+            return Err(fault(raw, "has more than 1000 parameters"));
+        }
         raw.split('&').filter(|pair| !pair.is_empty()).map(pair).collect::<Result<_, _>>().map(Self)
     }
 
@@ -105,6 +113,14 @@ mod tests {
         ] {
             assert!(matches!(Query::parse(raw), Err(Refusal::Query { .. })), "{raw}");
         }
+    }
+
+    #[test]
+    fn refuses_more_pairs_than_every_engine_reads() {
+        let most = "a=1".to_owned() + &"&".repeat(MAX_PAIRS - 1);
+        assert_eq!(Query::parse(&most).unwrap().one("a"), Ok(Some("1")));
+        let refusal = Query::parse(&(most + "&")).unwrap_err();
+        assert!(matches!(refusal, Refusal::Query { .. }), "{refusal}");
     }
 
     #[test]
