@@ -146,8 +146,11 @@ impl Gate {
 
 /// The image of a container, which the engine may hold no more.
 async fn image_of(engine: &Engine, container: Container) -> Held {
+    if container.image.is_empty() {
+        return Held::NoImage;
+    }
     let Ok(ImageName::Id(id)) = container.image.parse() else {
-        return Held::Unknown("it says of a container that it was made of no image".to_owned());
+        return Held::Unknown("it gives a container's image no ID that is one".to_owned());
     };
     let called = container.config_image;
     match engine.image(&container.image).await {

@@ -93,6 +93,7 @@ mod tests {
         );
         for (reason, sighting) in [
             (Reason::Unnamed { reference: text() }, Sighting::Violation("unnamed-image")),
+            (Reason::NoImage { container: text() }, Sighting::Violation("no-image")),
             (Reason::NoTrustData { reference: text() }, Sighting::Violation("no-trust-data")),
             (Reason::Unregistered { host: text() }, Sighting::Violation("unregistered-registry")),
             (

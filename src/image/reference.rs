@@ -356,6 +356,41 @@ mod tests {
         assert!(D[7..].to_uppercase().parse::<ImageName>().is_err());
     }
 
+    /// As engines answered `{"Image": NAME}`: with the name they looked for, or that it is none.
+    #[derive(serde::Deserialize)]
+    struct Recorded {
+        image: String,
+        #[serde(rename = "20.10")]
+        old: Option<String>,
+        #[serde(rename = "26.1 and later")]
+        new: Option<String>,
+    }
+
+    #[test]
+    fn names_are_read_as_recorded_engines_do_or_not_at_all() {
+        let text = include_str!("../../tests/data/calls/names.json");
+        let names: Vec<Recorded> = serde_json::from_str(text).unwrap();
+        let mut read = 0;
+        for Recorded { image, old, new } in names {
+            // What engines call it where people see it.
+            let shown = |text: String| match text.strip_prefix("docker.io/") {
+                Some(rest) => rest.strip_prefix("library/").unwrap_or(rest).to_owned(),
+                None => text,
+            };
+            let ours = match image.parse() {
+                Err(_) => continue,
+                Ok(ImageName::Id(id)) => id.to_string(),
+                Ok(ImageName::Named(reference)) => shown(reference.or_latest().to_string()),
+            };
+            read += 1;
+            assert!(old.is_some() || new.is_some(), "{image}: engines refuse it");
+            for theirs in [old, new].into_iter().flatten() {
+                assert_eq!(ours, theirs, "{image}");
+            }
+        }
+        assert_eq!(read, 21, "of the recorded names");
+    }
+
     #[test]
     fn latest_is_explicit() {
         let plain = "h.io/x".parse::<Reference>().unwrap();

@@ -57,6 +57,8 @@ pub enum Held {
     Absent,
     /// This image.
     Image(HeldImage),
+    /// It is a container that was made of no image (`"Image": ""`).
+    NoImage,
     /// It could not be asked; the text says why.
     Unknown(String),
 }

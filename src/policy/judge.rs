@@ -87,6 +87,7 @@ impl Case<'_> {
             (Held::Absent, ImageName::Named(reference)) => self.named(reference),
             (Held::Absent, ImageName::Id(_)) => Ok(Grant::NothingThere),
             (Held::Unknown(cause), _) => Err(Reason::Engine { cause: cause.clone() }),
+            (Held::NoImage, _) => Err(Reason::Internal),
             (Held::NotAsked, _) => Err(Reason::Unnamed { reference: written.to_owned() }),
         }
     }
@@ -98,6 +99,7 @@ impl Case<'_> {
             // The engine says so, and no name moves.
             Held::Absent => Ok(Grant::NothingThere),
             Held::Unknown(cause) => Err(Reason::Engine { cause: cause.clone() }),
+            Held::NoImage => Err(Reason::Internal),
             Held::NotAsked => Err(Reason::Unnamed { reference: written.to_owned() }),
         }
     }
@@ -109,6 +111,7 @@ impl Case<'_> {
             // The engine would say so too; but a container of that name may turn up
             // between its looking and ours.
             Held::Absent => Err(Reason::NothingThere { what: format!("container {container}") }),
+            Held::NoImage => Err(Reason::NoImage { container: container.to_owned() }),
             Held::Unknown(cause) => Err(Reason::Engine { cause: cause.clone() }),
             Held::NotAsked => Err(Reason::Internal),
         }

@@ -55,6 +55,9 @@ impl Reason {
             Self::OtherImage { .. } | Self::SignatureMissing(_) => {
                 "image did not meet required signing policy".to_owned()
             }
+            Self::NoImage { container } => {
+                format!("container {container} was made of no image, so nobody can have signed it")
+            }
             Self::Unregistered { host } => format!("{host} must be a registered trusted registry"),
             Self::Request(refusal) => refusal.to_string(),
             Self::NotPermitted { permission, route } => {
@@ -138,6 +141,9 @@ impl Reason {
                  so there is nobody who could have signed it"
                     .to_owned(),
                 "to do: push it to a registered registry, have it signed there, and pull it".to_owned(),
+            ],
+            Self::NoImage { .. } => vec![
+                "to do: remove it, and make one of a signed image instead".to_owned(),
             ],
             Self::Unregistered { host } => vec![format!(
                 "to do: use an image of a registered registry, or have the operator add {host} \

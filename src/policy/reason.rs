@@ -41,6 +41,11 @@ pub enum Reason {
         /// The image as asked for.
         reference: String,
     },
+    /// The container was made of no image: what it runs came from elsewhere.
+    NoImage {
+        /// The container.
+        container: String,
+    },
     /// The registry is not registered.
     Unregistered {
         /// Its host.
@@ -151,6 +156,7 @@ impl Reason {
             Self::NotSigned { .. } => "not-signed",
             Self::SignatureMissing(_) => "signature-missing",
             Self::Unnamed { .. } => "unnamed-image",
+            Self::NoImage { .. } => "no-image",
             Self::Unregistered { .. } => "unregistered-registry",
             Self::Request(refusal) => refusal.code(),
             Self::NotPermitted { .. } => "not-permitted",
@@ -172,7 +178,8 @@ impl Reason {
             | Self::NoTrustData { .. }
             | Self::NotSigned { .. }
             | Self::SignatureMissing(_)
-            | Self::Unnamed { .. } => Blame::Image,
+            | Self::Unnamed { .. }
+            | Self::NoImage { .. } => Blame::Image,
             Self::Unregistered { .. } | Self::NotPermitted { .. } | Self::HostAccess { .. } => {
                 Blame::Policy
             }
@@ -194,7 +201,7 @@ impl Reason {
             Self::SignatureMissing(_) => 7,
             Self::OtherImage { .. } => 6,
             Self::Unregistered { .. } | Self::NotSigned { .. } | Self::NoTrustData { .. } => 5,
-            Self::Unnamed { .. } => 4,
+            Self::Unnamed { .. } | Self::NoImage { .. } => 4,
             Self::Request(_)
             | Self::NotPermitted { .. }
             | Self::RenameUnderWay { .. }

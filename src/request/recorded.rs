@@ -1,8 +1,9 @@
 //! Calls recorded on real engines, and what this room must make of them.
 //!
 //! `tests/data/calls/cases.json` holds messages as Docker Engine 20.10.24 sent them. Where
-//! that engine never asks (B06, B07, B21, B22, F12, H11) and where no client could make it
-//! (`P…`), they are written as it would.
+//! that engine never asks (B06, B07, B21, B22, F12, H11), where no client could make it
+//! (`P…`), and in A03, A04, A05, C34, C35, C37, C39, C48 and F13, they are written as it would.
+//! `tests/e2e/recorded.rs` makes the same calls to real engines.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -72,9 +73,23 @@ fn check_words(refusal: &Refusal) {
 struct Case<'a> {
     id: &'a str,
     why: String,
+    /// How long the body is, with spaces before its last brace.
+    padded_to: Option<usize>,
     #[serde(borrow)]
     call: &'a RawValue,
     expect: String,
+}
+
+/// The call with its body as long as that.
+fn padded(call: &RawValue, length: usize) -> String {
+    use base64::Engine as _;
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let mut call: serde_json::Value = serde_json::from_str(call.get()).unwrap();
+    let mut body = base64.decode(call["RequestBody"].as_str().unwrap()).unwrap();
+    let end = body.len() - 1;
+    body.splice(end..end, std::iter::repeat_n(b' ', length - body.len()));
+    call["RequestBody"] = base64.encode(body).into();
+    call.to_string()
 }
 
 #[test]
@@ -84,8 +99,9 @@ fn recorded_calls_are_read_as_they_must_be() {
     assert!(cases.len() > 100, "only {} cases", cases.len());
     let wrong: Vec<String> = cases
         .into_iter()
-        .filter_map(|Case { id, why, call, expect }| {
-            let outcome = outcome(&Call::from_json(call.get().as_bytes()).unwrap());
+        .filter_map(|Case { id, why, padded_to, call, expect }| {
+            let call = padded_to.map_or(call.get().to_owned(), |length| padded(call, length));
+            let outcome = outcome(&Call::from_json(call.as_bytes()).unwrap());
             (outcome != expect).then(|| format!("{id} ({why}): {outcome}, not {expect}"))
         })
         .collect();

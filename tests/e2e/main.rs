@@ -15,6 +15,7 @@
 
 mod containerd_store;
 mod doctor;
+mod effect;
 mod faults;
 mod host_access;
 mod lab;
@@ -24,18 +25,23 @@ mod node;
 mod ordinary;
 mod outcome;
 mod policy;
+mod prepared;
 mod races;
+mod recorded;
 mod relay;
 mod stage;
 mod story_ci;
 mod story_clusters;
+mod unguarded;
 mod verdicts;
 mod watch;
+mod wire;
 
 use std::thread::available_parallelism;
 
 use libtest_mimic::{Arguments, Trial};
 
+use node::Make;
 use stage::{Stage, Story};
 
 /// Lists stories under the name of their module.
@@ -46,6 +52,14 @@ macro_rules! stories {
     };
 }
 pub(crate) use stories;
+
+/// Engines besides the machine's own, on which calls are tried that get by others.
+const OTHER_ENGINES: [Make; 4] = [
+    Make::fetched("26.1"),
+    Make::fetched("26.1").with_containerd_store(),
+    Make::fetched("28.5"),
+    Make::fetched("28.5").with_containerd_store(),
+];
 
 /// More engines at a time than this make no machine faster.
 const AT_MOST_AT_ONCE: usize = 4;
@@ -69,15 +83,24 @@ fn main() {
         doctor::STORIES,
         managed::STORIES,
         faults::STORIES,
-        containerd_store::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
+        recorded::STORIES,
+        unguarded::STORIES,
     ];
-    let trial = |&(name, story): &(&str, Story)| {
+    let trial = |&(name, story): &(&str, Story), make: Make| {
         let name = name.trim_start_matches("e2e::");
-        Trial::test(name, move || Stage::play(story)).with_ignored_flag(skip)
+        let name = if make == Make::INSTALLED { name.into() } else { format!("{name}[{make}]") };
+        Trial::test(name, move || Stage::play(story, make)).with_ignored_flag(skip)
     };
-    let trials = stories.into_iter().flatten().map(trial).collect();
+    let mut trials: Vec<Trial> =
+        stories.into_iter().flatten().map(|story| trial(story, Make::INSTALLED)).collect();
+    for make in OTHER_ENGINES {
+        let by_store =
+            if make.containerd_store { containerd_store::STORIES } else { watch::STORIES };
+        let stories = recorded::STORIES.iter().chain(races::STORIES).chain(by_store);
+        trials.extend(stories.map(|story| trial(story, make)));
+    }
 
     let conclusion = libtest_mimic::run(&arguments, trials);
     lab::take_down();

@@ -1,5 +1,6 @@
 //! A machine of a cluster: an engine, the plugin that guards it, and what is typed there.
 
+use std::fmt;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -32,20 +33,6 @@ impl<'a> Node<'a> {
         Self { engine, plugin }
     }
 
-    /// A node whose engine is another version, unpacked in a folder, and keeps images in
-    /// containerd.
-    #[track_caller]
-    pub fn with_containerd_store(stage: &'a Stage, policy: &Policy, version: &Path) -> Self {
-        let engine = Engine::absent(stage);
-        let plugin = Plugin::start(stage, policy, &engine);
-        let options = ["--plugin", &plugin.name, "--containerd-store"];
-        let arguments = [&["engine", "start", &engine.name], &options[..]].concat();
-        let command = format!("scripts/lab {}", arguments.join(" "));
-        let mut lab = stage.lab().script(&arguments);
-        stage.run(&command, lab.env("ENGINE_BIN_DIR", version)).expect_ok();
-        Self { engine, plugin }
-    }
-
     /// A node that an engine becomes which ran unguarded so far.
     #[track_caller]
     pub fn guarding(stage: &'a Stage, engine: Engine<'a>, policy: &Policy) -> Self {
@@ -58,6 +45,34 @@ impl<'a> Node<'a> {
     /// The docker CLI on this node.
     pub fn docker(&self, command: impl AsRef<str>) -> Outcome {
         self.engine.docker(command)
+    }
+}
+
+/// Which engine, and where it keeps its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Make {
+    /// One that `scripts/engines` fetches; else the machine's own.
+    pub version: Option<&'static str>,
+    pub containerd_store: bool,
+}
+
+impl Make {
+    pub const INSTALLED: Self = Self { version: None, containerd_store: false };
+
+    /// One that `scripts/engines` fetches.
+    pub const fn fetched(version: &'static str) -> Self {
+        Self { version: Some(version), containerd_store: false }
+    }
+
+    pub const fn with_containerd_store(self) -> Self {
+        Self { containerd_store: true, ..self }
+    }
+}
+
+impl fmt::Display for Make {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.version.unwrap_or("installed"))?;
+        f.write_str(if self.containerd_store { "-containerd" } else { "" })
     }
 }
 
@@ -83,7 +98,17 @@ impl<'a> Engine<'a> {
 
     #[track_caller]
     pub fn start(&self, options: &[&str]) {
-        self.stage.script(&[&["engine", "start", &self.name], options].concat());
+        let make = self.stage.make();
+        let store: &[&str] = if make.containerd_store { &["--containerd-store"] } else { &[] };
+        let arguments = [&["engine", "start", &self.name], store, options].concat();
+        let mut lab = self.stage.lab().script(&arguments);
+        if let Some(version) = make.version {
+            let mut fetch =
+                Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engines"));
+            let fetched = self.stage.run("scripts/engines", fetch.arg(version)).expect_ok();
+            lab.env("ENGINE_BIN_DIR", fetched.text().lines().last().unwrap());
+        }
+        self.stage.run(&format!("scripts/lab {}", arguments.join(" ")), &mut lab).expect_ok();
     }
 
     pub fn name(&self) -> &str {
@@ -221,9 +246,20 @@ impl<'a> Plugin<'a> {
     /// Starts the plugin and waits until it listens.
     #[track_caller]
     pub fn start(stage: &'a Stage, policy: &Policy, engine: &Engine<'a>) -> Self {
+        Self::start_as(stage, policy, engine, &[])
+    }
+
+    /// The same, with words before its own on the command line.
+    #[track_caller]
+    pub fn start_as(
+        stage: &'a Stage,
+        policy: &Policy,
+        engine: &Engine<'a>,
+        prefix: &[&str],
+    ) -> Self {
         let files = Files::new(stage, &policy.to_string(), engine);
         let name = stage.fresh_name();
-        let process = spawn(&files, &socket(&name));
+        let process = spawn(&files, &socket(&name), prefix);
         let mut plugin = Self { stage, name, files, process };
         plugin.await_socket();
         plugin
@@ -261,7 +297,7 @@ impl<'a> Plugin<'a> {
     /// Starts it again after its end, with the same files.
     #[track_caller]
     pub fn start_again(&mut self) {
-        self.process = spawn(&self.files, &self.socket());
+        self.process = spawn(&self.files, &self.socket(), &[]);
         self.await_socket();
     }
 
@@ -340,7 +376,7 @@ pub fn socket(name: &str) -> PathBuf {
     Path::new(PLUGINS).join(format!("{name}.sock"))
 }
 
-fn spawn(files: &Files, socket: &Path) -> Child {
+fn spawn(files: &Files, socket: &Path, prefix: &[&str]) -> Child {
     std::fs::create_dir_all(PLUGINS).unwrap();
-    files.serve(&[]).arg("--socket").arg(socket).spawn().unwrap()
+    files.serve(prefix).arg("--socket").arg(socket).spawn().unwrap()
 }

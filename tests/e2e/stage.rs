@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use libtest_mimic::Failed;
 
 use crate::lab::{Lab, lab};
+use crate::node::Make;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 
@@ -24,6 +25,7 @@ const PEOPLE: [&str; 6] = ["admin", "jenkins", "moby", "alice", "dave", "mallory
 
 pub struct Stage {
     lab: &'static Lab,
+    make: Make,
     number: usize,
     dir: PathBuf,
     made: Cell<usize>,
@@ -36,8 +38,9 @@ thread_local! {
 }
 
 impl Stage {
-    /// Plays the story. One that fails comes with everything said on the way.
-    pub fn play(story: Story) -> Result<(), Failed> {
+    /// Plays the story with engines of this make. One that fails comes with everything said on
+    /// the way.
+    pub fn play(story: Story, make: Make) -> Result<(), Failed> {
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
         static QUIET: Once = Once::new();
         static TOLD: AtomicBool = AtomicBool::new(false);
@@ -56,6 +59,7 @@ impl Stage {
         std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let stage = Self {
             lab,
+            make,
             number,
             dir,
             made: Cell::new(0),
@@ -79,6 +83,11 @@ impl Stage {
 
     pub fn lab(&self) -> &'static Lab {
         self.lab
+    }
+
+    /// The engines that this story is about, unless it says otherwise.
+    pub fn make(&self) -> Make {
+        self.make
     }
 
     /// A folder of this story's own.

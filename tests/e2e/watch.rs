@@ -1,12 +1,16 @@
 //! Containers that no call has started.
 
+use std::time::Duration;
+
 use crate::node::{Engine, Node};
 use crate::policy::Policy;
 use crate::relay::Relay;
 use crate::stage::Stage;
+use crate::wire::Request;
 
 crate::stories![
     what_a_restart_policy_starts_is_reported_or_stopped,
+    what_was_made_of_no_image_is_stopped,
     what_cannot_be_checked_is_not_stopped,
     what_swarm_starts_is_reported_or_stopped,
 ];
@@ -59,6 +63,25 @@ fn what_a_restart_policy_starts_is_reported_or_stopped(stage: &Stage) {
     node.engine.await_answer("ps --format {{.Names}}", |names| names.text() == "good");
     node.docker("start old").expect_failure().and_says("authorization denied by plugin");
     assert_eq!(node.plugin.logged(&[KILLED]).len(), 1);
+}
+
+/// Engines make such containers; what they run is uploaded into them.
+fn what_was_made_of_no_image_is_stopped(stage: &Stage) {
+    let (_, policy) = scene(stage);
+    let engine = Engine::unguarded(stage);
+    let bare = r#"{"Image": "", "Cmd": ["/busybox", "sleep", "1000"],
+        "HostConfig": {"NetworkMode": "none", "RestartPolicy": {"Name": "always"}}}"#;
+    let made = Request::json("POST", "/containers/create?name=bare", bare)
+        .send(&engine.socket(), Duration::from_secs(30));
+    assert_eq!(made.status(), Some(201), "{made}");
+    engine.docker("cp /bin/busybox bare:/busybox").expect_ok();
+    engine.docker("start bare").expect_ok();
+
+    let node = Node::guarding(stage, engine, &policy.on_violation("stop"));
+    node.plugin.await_log(&[KILLED, "name=\"bare\"", "code=\"no-image\""], 1);
+    node.engine.await_answer("ps --quiet", |ids| ids.text().is_empty());
+    node.docker("start bare")
+        .expect_denied("container bare was made of no image, so nobody can have signed it");
 }
 
 fn what_cannot_be_checked_is_not_stopped(stage: &Stage) {

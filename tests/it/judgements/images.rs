@@ -85,6 +85,20 @@ fn held_images() {
     }
 }
 
+/// Engines make containers of no image at all; files are uploaded to them instead.
+#[test]
+fn a_container_of_no_image_is_refused_for_what_it_is() {
+    let evidence = Evidence { held: Held::NoImage, ..evidence(&both()) };
+    let subject = Subject::Container("c1".to_owned());
+    let refused = judge(&policy("", ""), &subject, &evidence, now());
+    assert_eq!(refused.code(), "no-image");
+    assert_eq!(
+        said(&refused),
+        "container c1 was made of no image, so nobody can have signed it\n  \
+         to do: remove it, and make one of a signed image instead"
+    );
+}
+
 #[test]
 fn gaps() {
     let policy = policy("", "");
