@@ -13,6 +13,7 @@
     reason = "a test fails loudly"
 )]
 
+mod clients;
 mod containerd_store;
 mod doctor;
 mod faults;
@@ -72,6 +73,7 @@ fn main() {
         containerd_store::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
+        clients::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story)| {
         let name = name.trim_start_matches("e2e::");

@@ -38,20 +38,27 @@ impl<'a> Node<'a> {
     pub fn with_containerd_store(stage: &'a Stage, policy: &Policy, version: &Path) -> Self {
         let engine = Engine::absent(stage);
         let plugin = Plugin::start(stage, policy, &engine);
-        let options = ["--plugin", &plugin.name, "--containerd-store"];
-        let arguments = [&["engine", "start", &engine.name], &options[..]].concat();
-        let command = format!("scripts/lab {}", arguments.join(" "));
-        let mut lab = stage.lab().script(&arguments);
-        stage.run(&command, lab.env("ENGINE_BIN_DIR", version)).expect_ok();
+        engine.start_from(Some(version), &["--plugin", &plugin.name, "--containerd-store"]);
         Self { engine, plugin }
     }
 
     /// A node that an engine becomes which ran unguarded so far.
     #[track_caller]
     pub fn guarding(stage: &'a Stage, engine: Engine<'a>, policy: &Policy) -> Self {
+        Self::guarding_as(stage, engine, policy, Engine::start)
+    }
+
+    /// The same, where the engine is started in a way of its own.
+    #[track_caller]
+    pub fn guarding_as(
+        stage: &'a Stage,
+        engine: Engine<'a>,
+        policy: &Policy,
+        start: impl Fn(&Engine<'a>, &[&str]),
+    ) -> Self {
         let plugin = Plugin::start(stage, policy, &engine);
         stage.script(&["engine", "stop", &engine.name]);
-        engine.start(&["--plugin", &plugin.name]);
+        start(&engine, &["--plugin", &plugin.name]);
         Self { engine, plugin }
     }
 
@@ -83,7 +90,17 @@ impl<'a> Engine<'a> {
 
     #[track_caller]
     pub fn start(&self, options: &[&str]) {
-        self.stage.script(&[&["engine", "start", &self.name], options].concat());
+        self.start_from(None, options);
+    }
+
+    /// Starts it from a folder with another version than the machine's own.
+    #[track_caller]
+    pub fn start_from(&self, folder: Option<&Path>, options: &[&str]) {
+        let arguments = [&["engine", "start", &self.name], options].concat();
+        let command = format!("scripts/lab {}", arguments.join(" "));
+        let mut lab = self.stage.lab().script(&arguments);
+        lab.envs(folder.map(|folder| ("ENGINE_BIN_DIR", folder)));
+        self.stage.run(&command, &mut lab).expect_ok();
     }
 
     pub fn name(&self) -> &str {
@@ -106,9 +123,9 @@ impl<'a> Engine<'a> {
 
     /// The same, while the story goes on.
     pub fn in_background(&self, command: &str) -> Background {
-        let mut process = self.stage.user("mallory").process(&self.name, command);
+        let process = self.stage.user("mallory").process(&self.name, command);
         let command = format!("(in the background) docker {command}");
-        Background(thread::spawn(move || Outcome::of(&command, &mut process)))
+        Background::start(command, process)
     }
 
     /// A call to the engine's API without the docker CLI, which would ask for its version first.
@@ -119,8 +136,7 @@ impl<'a> Engine<'a> {
             .arg(self.socket())
             .args(["--header", "Content-Type: application/json", "--data", json])
             .arg(format!("http://localhost/v1.41/{route}"));
-        let command = format!("(in the background) POST /{route} {json}");
-        Background(thread::spawn(move || Outcome::of(&command, &mut curl)))
+        Background::start(format!("(in the background) POST /{route} {json}"), curl)
     }
 
     /// Asks until the answer is as wanted.
@@ -151,6 +167,11 @@ impl Drop for Engine<'_> {
 pub struct Background(JoinHandle<Outcome>);
 
 impl Background {
+    /// Starts it; `command` is what a person would have typed.
+    pub fn start(command: String, mut process: Command) -> Self {
+        Self(thread::spawn(move || Outcome::of(&command, &mut process)))
+    }
+
     /// Waits for its end.
     pub fn outcome(self, stage: &Stage) -> Outcome {
         let outcome = self.0.join().expect("it says what came of it");
