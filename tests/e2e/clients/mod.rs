@@ -6,13 +6,26 @@ mod twins;
 
 use twins::{Release, Twins};
 
+use crate::node::Engine;
 use crate::policy::Policy;
 use crate::stage::Stage;
 
 crate::stories![
     the_docker_cli,
     the_docker_cli_of_28,
+    docker_compose,
+    docker_compose_with_28,
+    the_python_sdk,
+    skopeo_and_curl,
+    skopeo_and_curl_with_28,
+    stacks,
+    stacks_of_28,
+    what_the_operator_opened,
+    what_the_operator_opened_of_28,
 ];
+
+const OPENED: &str = "[api]\nbuild = true\ncommit = true\nload = true\nimport = true\n\
+                      archive_upload = true";
 
 /// A repository with two signed tags, `:1` and `:2`, and a policy under which they run.
 fn signed(stage: &Stage) -> (String, Policy) {
@@ -21,20 +34,88 @@ fn signed(stage: &Stage) -> (String, Policy) {
     (app, policy)
 }
 
-/// The CLI of each release, on an engine of the same one.
-fn docker_flow(stage: &Stage, release: &Release) {
+/// Twins that know these images.
+fn twins<'a>(stage: &'a Stage, release: &Release) -> Twins<'a> {
     let (app, policy) = signed(stage);
     let digest = stage.digest(&format!("{app}:1"));
-    Twins::new(stage, &policy, release)
-        .knowing("REPO", app)
-        .knowing("DIGEST", digest)
-        .behave_the_same(include_str!("docker.flow"));
+    Twins::new(stage, &policy, release).knowing("REPO", app).knowing("DIGEST", digest)
+}
+
+fn new(stage: &Stage) -> Release {
+    Release::fetched(stage, "28.5")
 }
 
 fn the_docker_cli(stage: &Stage) {
-    docker_flow(stage, &Release::installed());
+    twins(stage, &Release::installed()).behave_the_same(include_str!("docker.flow"));
 }
 
 fn the_docker_cli_of_28(stage: &Stage) {
-    docker_flow(stage, &Release::fetched(stage, "28.5"));
+    twins(stage, &new(stage)).behave_the_same(include_str!("docker.flow"));
+}
+
+fn compose(stage: &Stage, release: &Release) {
+    twins(stage, release)
+        .file("docker-compose.yml", include_str!("compose.yml"))
+        .behave_the_same(include_str!("compose.flow"));
+}
+
+fn docker_compose(stage: &Stage) {
+    compose(stage, &Release::installed());
+}
+
+fn docker_compose_with_28(stage: &Stage) {
+    compose(stage, &new(stage));
+}
+
+fn the_python_sdk(stage: &Stage) {
+    twins(stage, &Release::installed())
+        .file("program.py", include_str!("python.py"))
+        .behave_the_same("/usr/bin/python3 program.py");
+}
+
+fn skopeo_and_curl(stage: &Stage) {
+    let twins = twins(stage, &Release::installed());
+    twins.behave_the_same(include_str!("skopeo.flow"));
+    twins.behave_the_same(include_str!("curl.flow"));
+}
+
+fn skopeo_and_curl_with_28(stage: &Stage) {
+    let twins = twins(stage, &new(stage));
+    twins.behave_the_same(include_str!("skopeo.flow"));
+    twins.behave_the_same(include_str!("curl.flow"));
+}
+
+fn stack(stage: &Stage, release: &Release) {
+    let (app, policy) = signed(stage);
+    let manage = |engine: &Engine<'_>| {
+        let init = "swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377";
+        engine.docker(init).expect_ok();
+    };
+    Twins::prepared(stage, &policy, release, manage)
+        .knowing("REPO", app)
+        .file("stack.yml", include_str!("stack.yml"))
+        .behave_the_same(include_str!("stack.flow"));
+}
+
+fn stacks(stage: &Stage) {
+    stack(stage, &Release::installed());
+}
+
+fn stacks_of_28(stage: &Stage) {
+    stack(stage, &new(stage));
+}
+
+fn opened(stage: &Stage, release: &Release) {
+    let (app, policy) = signed(stage);
+    Twins::new(stage, &policy.with(OPENED), release)
+        .knowing("REPO", app)
+        .behave_the_same(include_str!("opened.flow"));
+}
+
+fn what_the_operator_opened(stage: &Stage) {
+    opened(stage, &Release::installed());
+}
+
+fn what_the_operator_opened_of_28(stage: &Stage) {
+    opened(stage, &new(stage));
 }

@@ -13,7 +13,7 @@ use crate::stage::Stage;
 
 /// What two runs of one command may differ in: numbers and times that nobody chose, and where the
 /// engine stands. Nothing else is overlooked.
-const NORMALISE: &str = r"
+const NORMALISE: &str = r#"
 s/(sha256:)?\b[0-9a-f]{64}\b/ID/g
 s/\b[0-9a-f]{12}\b/ID/g
 s/\b[0-9a-z]{25}\b/ID/g
@@ -21,16 +21,17 @@ s/\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b/MAC/g
 s/\b20[0-9]{2}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z| ?[+-][0-9:]+( [A-Z]{3})?)?/TIME/g
 s/\b(Less than a|About an?|[0-9]+) (second|minute|hour)s?( ago)?/A WHILE/g
 s/cs-[0-9]+-[0-9]+-[0-9]+/ENGINE/g
-s/[^ ]*\/(free|guarded)\//HERE\//g
+s/\/[^ ":]*\/(free|guarded)\b/HERE/g
 /: (Waiting|Downloading|Verifying Checksum|Download complete|Extracting)/d
 s/ +/ /g
 s/ +$//
-";
+"#;
 
 /// Words that command lines may use besides programs.
 const WORDS: &str = r#"
 terminal() { script --quiet --return --command "$*" /dev/null | tr --delete '\000' | sed 's/\^@//g'; }
 await() { until [ "$("${@:2}")" = "$1" ]; do sleep 0.1; done; }
+ask() { curl --silent --show-error --unix-socket "$DOCKER_SOCKET" "$@"; }
 "#;
 
 /// Where the engine and the CLI come from.
