@@ -2,11 +2,11 @@
 //! table of command lines is run on an engine with it and on one without, and what they say is
 //! compared. With images that are not signed they get the known sentences, and show them.
 
+mod refusals;
 mod twins;
 
 use twins::{Release, Twins};
 
-use crate::node::Engine;
 use crate::policy::Policy;
 use crate::stage::Stage;
 
@@ -22,6 +22,8 @@ crate::stories![
     stacks_of_28,
     what_the_operator_opened,
     what_the_operator_opened_of_28,
+    refusals_are_shown_whole,
+    refusals_are_shown_whole_by_28,
 ];
 
 const OPENED: &str = "[api]\nbuild = true\ncommit = true\nload = true\nimport = true\n\
@@ -87,11 +89,7 @@ fn skopeo_and_curl_with_28(stage: &Stage) {
 
 fn stack(stage: &Stage, release: &Release) {
     let (app, policy) = signed(stage);
-    let manage = |engine: &Engine<'_>| {
-        let init = "swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377";
-        engine.docker(init).expect_ok();
-    };
-    Twins::prepared(stage, &policy, release, manage)
+    refusals::managers(stage, &policy, release)
         .knowing("REPO", app)
         .file("stack.yml", include_str!("stack.yml"))
         .behave_the_same(include_str!("stack.flow"));
@@ -117,5 +115,13 @@ fn what_the_operator_opened(stage: &Stage) {
 }
 
 fn what_the_operator_opened_of_28(stage: &Stage) {
-    opened(stage, &new(stage));
+    opened(stage, &new(stage).with_containerd_store());
+}
+
+fn refusals_are_shown_whole(stage: &Stage) {
+    refusals::are_shown_whole(stage, &Release::installed());
+}
+
+fn refusals_are_shown_whole_by_28(stage: &Stage) {
+    refusals::are_shown_whole(stage, &new(stage).with_containerd_store());
 }

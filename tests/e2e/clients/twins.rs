@@ -31,7 +31,7 @@ s/ +$//
 const WORDS: &str = r#"
 terminal() { script --quiet --return --command "$*" /dev/null | tr --delete '\000' | sed 's/\^@//g'; }
 await() { until [ "$("${@:2}")" = "$1" ]; do sleep 0.1; done; }
-ask() { curl --silent --show-error --unix-socket "$DOCKER_SOCKET" "$@"; }
+ask() { curl --silent --show-error --fail-with-body --unix-socket "$DOCKER_SOCKET" "$@"; }
 "#;
 
 /// Where the engine and the CLI come from.
@@ -130,8 +130,10 @@ impl<'a> Twins<'a> {
     /// Each line of the table succeeds on both engines, and says the same.
     #[track_caller]
     pub fn behave_the_same(&self, flow: &str) {
-        let differences: Vec<_> = rows(flow).iter().filter_map(|line| self.differ(line)).collect();
-        assert!(differences.is_empty(), "with the plugin:\n{}", differences.join("\n"));
+        let difference = rows(flow).iter().find_map(|line| self.differ(line));
+        if let Some(difference) = difference {
+            panic!("{difference}");
+        }
     }
 
     /// How what came of a command line with the plugin differs from what should have.
@@ -139,13 +141,16 @@ impl<'a> Twins<'a> {
         let free = self.typed("free", &self.free, line);
         let guarded = self.typed("guarded", &self.guarded.engine, line);
         let (free, guarded) = (free.outcome(self.stage), guarded.outcome(self.stage));
+        if std::env::var_os("DBG").is_some() {
+            eprintln!("{free}{guarded}");
+        }
         let wanted = self.normalised("wanted", &free);
         let said = self.normalised("said", &guarded);
         let diff = Command::new("diff").arg("--unified").args([wanted, said]).output().unwrap();
         let differs = String::from_utf8_lossy(&diff.stdout);
         match (free.succeeded(), diff.status.success()) {
             (true, true) => None,
-            (true, false) => Some(format!("{guarded}\n{differs}")),
+            (true, false) => Some(format!("with the plugin: {guarded}\n{differs}")),
             (false, _) => Some(format!("the line itself fails: {free}")),
         }
     }
@@ -161,7 +166,15 @@ impl<'a> Twins<'a> {
         let inside: Vec<_> = lab.get_args().skip(2).map(|word| word.to_string_lossy()).collect();
         let mut shell = Command::new("timeout");
         shell
-            .args(["--kill-after=5", "60", "bash", "-o", "pipefail", "-c", &format!("{WORDS}{line}")])
+            .args([
+                "--kill-after=5",
+                "60",
+                "bash",
+                "-o",
+                "pipefail",
+                "-c",
+                &format!("{WORDS}{line}"),
+            ])
             .current_dir(&folder)
             .env_clear()
             .env("PATH", &self.path)
