@@ -14,16 +14,14 @@ crate::stories![
     the_docker_cli,
     the_docker_cli_of_28,
     docker_compose,
-    docker_compose_with_28,
     the_python_sdk,
     skopeo_and_curl,
-    skopeo_and_curl_with_28,
+    curl_with_28,
     stacks,
     stacks_of_28,
     what_the_operator_opened,
     what_the_operator_opened_of_28,
     refusals_are_shown_whole,
-    refusals_are_shown_whole_by_28,
 ];
 
 const OPENED: &str = "[api]\nbuild = true\ncommit = true\nload = true\nimport = true\n\
@@ -55,18 +53,10 @@ fn the_docker_cli_of_28(stage: &Stage) {
     twins(stage, &new(stage)).behave_the_same(include_str!("docker.flow"));
 }
 
-fn compose(stage: &Stage, release: &Release) {
-    twins(stage, release)
+fn docker_compose(stage: &Stage) {
+    twins(stage, &Release::installed())
         .file("docker-compose.yml", include_str!("compose.yml"))
         .behave_the_same(include_str!("compose.flow"));
-}
-
-fn docker_compose(stage: &Stage) {
-    compose(stage, &Release::installed());
-}
-
-fn docker_compose_with_28(stage: &Stage) {
-    compose(stage, &new(stage));
 }
 
 fn the_python_sdk(stage: &Stage) {
@@ -81,9 +71,8 @@ fn skopeo_and_curl(stage: &Stage) {
     twins.behave_the_same(include_str!("curl.flow"));
 }
 
-fn skopeo_and_curl_with_28(stage: &Stage) {
-    let twins = twins(stage, &new(stage));
-    twins.behave_the_same(include_str!("skopeo.flow"));
+fn curl_with_28(stage: &Stage) {
+    let twins = twins(stage, &new(stage).with_containerd_store());
     twins.behave_the_same(include_str!("curl.flow"));
 }
 
@@ -103,15 +92,20 @@ fn stacks_of_28(stage: &Stage) {
     stack(stage, &new(stage));
 }
 
-fn opened(stage: &Stage, release: &Release) {
+fn opened<'a>(stage: &'a Stage, release: &Release) -> Twins<'a> {
     let (app, policy) = signed(stage);
-    Twins::new(stage, &policy.with(OPENED), release)
-        .knowing("REPO", app)
-        .behave_the_same(include_str!("opened.flow"));
+    let twins = Twins::new(stage, &policy.with(OPENED), release).knowing("REPO", app);
+    twins.behave_the_same(include_str!("opened.flow"));
+    for image in ["imported:1", "committed:1", "built:1"] {
+        let run = twins.on_the_guarded(&format!("docker run --rm {image} true"));
+        run.expect_failure().and_says("authorization denied by plugin");
+    }
+    twins
 }
 
 fn what_the_operator_opened(stage: &Stage) {
-    opened(stage, &Release::installed());
+    let twins = opened(stage, &Release::installed());
+    twins.behave_the_same(include_str!("skopeo_in.flow"));
 }
 
 fn what_the_operator_opened_of_28(stage: &Stage) {
@@ -120,8 +114,4 @@ fn what_the_operator_opened_of_28(stage: &Stage) {
 
 fn refusals_are_shown_whole(stage: &Stage) {
     refusals::are_shown_whole(stage, &Release::installed());
-}
-
-fn refusals_are_shown_whole_by_28(stage: &Stage) {
-    refusals::are_shown_whole(stage, &new(stage).with_containerd_store());
 }

@@ -141,9 +141,6 @@ impl<'a> Twins<'a> {
         let free = self.typed("free", &self.free, line);
         let guarded = self.typed("guarded", &self.guarded.engine, line);
         let (free, guarded) = (free.outcome(self.stage), guarded.outcome(self.stage));
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("{free}{guarded}");
-        }
         let wanted = self.normalised("wanted", &free);
         let said = self.normalised("said", &guarded);
         let diff = Command::new("diff").arg("--unified").args([wanted, said]).output().unwrap();
