@@ -13,6 +13,7 @@
     reason = "a test fails loudly"
 )]
 
+mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
@@ -87,6 +88,7 @@ fn main() {
         verdicts::STORIES,
         recorded::STORIES,
         unguarded::STORIES,
+        clients::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story), make: Make| {
         let name = name.trim_start_matches("e2e::");
