@@ -18,6 +18,8 @@ pub(super) struct Gathered {
     /// The subject as people call it.
     pub told: String,
     pub notes: Vec<String>,
+    /// Until when the network may be waited for.
+    pub deadline: Deadline,
 }
 
 impl Gate {
@@ -63,7 +65,7 @@ impl Gate {
         }
         evidence.served = served;
         evidence.host = host;
-        Ok(Gathered { subject, evidence, told, notes })
+        Ok(Gathered { subject, evidence, told, notes, deadline })
     }
 
     /// What the engine holds for a subject, where that is what decides. Adds to `access`
@@ -153,7 +155,14 @@ async fn image_of(engine: &Engine, container: Container) -> Held {
     match engine.image(&container.image).await {
         Ok(Some(image)) => Held::Image(describe(&image, &called)),
         // Removed by force since: its ID is all there is to go by.
-        Ok(None) => Held::Image(HeldImage { id, digests: vec![id.0], names: Vec::new(), called }),
+        Ok(None) => Held::Image(HeldImage {
+            id,
+            digests: vec![id.0],
+            names: Vec::new(),
+            called,
+            id_is_config: true,
+            architecture: String::new(),
+        }),
         Err(error) => Held::Unknown(error.to_string()),
     }
 }
@@ -176,12 +185,19 @@ fn denied(reason: Reason, subject: String) -> Decision {
 fn describe(image: &LocalImage, called: &str) -> HeldImage {
     let mut digests: Vec<Digest> = vec![image.id.0];
     let known = image.repo_digests.iter().map(|(_, digest)| *digest);
-    let known = known.filter(|_| image.has_true_digests);
+    let known = known.filter(|_| image.has_graph_driver);
     for digest in image.descriptor.into_iter().chain(known) {
         if !digests.contains(&digest) {
             digests.push(digest);
         }
     }
     let names = image.repo_digests.iter().filter_map(|(name, _)| name.parse().ok()).collect();
-    HeldImage { id: image.id, digests, names, called: called.to_owned() }
+    HeldImage {
+        id: image.id,
+        digests,
+        names,
+        called: called.to_owned(),
+        id_is_config: image.has_graph_driver,
+        architecture: image.architecture.clone(),
+    }
 }

@@ -69,12 +69,17 @@ pub fn warning(policy: &Policy, verdict: &Verdict, host: &Host) -> Option<String
 }
 
 fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
-    let repository = match grant {
+    let (repository, instead) = match grant {
         // Without an image nothing will run; what runs after all is judged at its start.
         Grant::NothingThere => return None,
-        Grant::Proven { repository, .. } if policy.allows_host_access(repository) => return None,
-        Grant::Proven { repository, .. } => Some(repository.clone()),
-        Grant::NotJudged => None,
+        Grant::Proven { repository, also, .. } => {
+            // Each of several would vouch for the image; none of them alone for this access.
+            let (granting, refusing): (Vec<_>, Vec<_>) = std::iter::once(repository)
+                .chain(also)
+                .partition(|repository| policy.allows_host_access(repository));
+            (Some((*refusing.first()?).clone()), granting.first().copied().cloned())
+        }
+        Grant::NotJudged => (None, None),
     };
     if let Some(cause) = &host.unknown {
         return Some(Reason::Engine { cause: cause.clone() });
@@ -83,7 +88,7 @@ fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
         host.asked.iter().filter(|one| is_harmful(one, host)).cloned().collect();
     access.sort();
     access.dedup();
-    (!access.is_empty()).then_some(Reason::HostAccess { repository, access })
+    (!access.is_empty()).then_some(Reason::HostAccess { repository, instead, access })
 }
 
 fn is_harmful(access: &HostAccess, host: &Host) -> bool {

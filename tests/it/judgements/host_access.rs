@@ -127,6 +127,8 @@ fn the_most_specific_rule_for_what_proved_the_image_counts() {
         digests: vec![digest(A)],
         names: vec![gun()],
         called: "registry.example/ops/agent:1".to_owned(),
+        id_is_config: true,
+        architecture: "amd64".to_owned(),
     };
     let held = Evidence { held: Held::Image(image), ..signed(&[HostAccess::Privileged]) };
     let policy = policy("", &rule("registry.example/ops/**", true));
@@ -170,9 +172,14 @@ fn what_could_not_be_looked_up_is_not_allowed() {
 fn volumes_and_running_containers() {
     let running = Subject::Running("c1".to_owned());
     let image = |bytes| {
-        let id = ImageId(digest([0x1d; 32]));
-        let digests = vec![digest(bytes)];
-        Held::Image(HeldImage { id, digests, names: vec![gun()], called: GUN.to_owned() })
+        Held::Image(HeldImage {
+            id: ImageId(digest([0x1d; 32])),
+            digests: vec![digest(bytes)],
+            names: vec![gun()],
+            called: GUN.to_owned(),
+            id_is_config: true,
+            architecture: "amd64".to_owned(),
+        })
     };
     let log = "[guard]\nmode = \"log\"\n";
     for (what, more, subject, held, asked, code) in [
