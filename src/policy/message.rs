@@ -56,7 +56,7 @@ impl Reason {
                 "image did not meet required signing policy".to_owned()
             }
             Self::Unregistered { host } => format!("{host} must be a registered trusted registry"),
-            Self::Request(refusal) => refusal.to_string(),
+            Self::Request(refusal) => spoken(&refusal.to_string()),
             Self::NotPermitted { permission, route } => {
                 let route = spoken(route);
                 format!("{route} is not allowed here: it would {}", permission.describe())
@@ -319,10 +319,9 @@ fn spoken(route: &str) -> String {
 /// sign; nor is an ID.
 fn sign(reference: &str) -> String {
     match reference.parse() {
-        Ok(Reference { repository, tag: None, digest: Some(digest) }) => format!(
-            "have it signed: give it a tag, and run `docker trust sign {repository}:TAG` where \
-             the image is; one of several platforms, with its whole index ({digest} may be one \
-             platform's)"
+        Ok(Reference { repository, tag: None, digest: Some(_) }) => format!(
+            "have it signed under a tag, with `docker trust sign {repository}:TAG`; an image of \
+             several platforms is signed by its index, with `notary addhash`"
         ),
         Ok(Reference { repository, tag: Some(tag), .. }) => {
             format!("have it signed, with `docker trust sign {repository}:{tag}`")
