@@ -28,7 +28,7 @@ use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
 use crate::image::{ContainerId, Reference};
-use crate::policy::{self, Blame, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
+use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
@@ -214,9 +214,11 @@ impl Gate {
     }
 }
 
-/// Whether something is refused for what its image is: then it is worth looking further.
+/// Whether something is refused for its image: then it is worth looking further. Where only
+/// what it asks of the host is refused, its image is proven.
 fn is_about_the_image(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Deny(refusal) if refusal.reason().blame() == Blame::Image)
+    let of_the_host = |reason: &Reason| matches!(reason, Reason::HostAccess { .. });
+    matches!(verdict, Verdict::Deny(refusal) if !of_the_host(refusal.reason()))
 }
 
 /// A gate that many connections share.

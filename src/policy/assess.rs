@@ -156,7 +156,8 @@ impl Assessment<'_> {
     }
 
     fn not_signed(&self, reference: String, signers: Vec<Signer>) -> Reason {
-        Reason::NotSigned { reference, signers, left_out: self.left_out() }
+        let (repository, left_out) = (self.data.repository().clone(), self.left_out());
+        Reason::NotSigned { reference, repository, signers, left_out }
     }
 
     /// The delegations that were left out, which may be what is missing.

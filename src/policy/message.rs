@@ -106,7 +106,7 @@ impl Reason {
                         format!("found: the registry serves {found} for that tag, unsigned"),
                         format!(
                             "to do: {}, or pull the signed one: {}@{signed}",
-                            sign(reference), repository(reference)
+                            sign_as(reference), repository(reference)
                         ),
                     ),
                     Place::Reference => (
@@ -119,22 +119,22 @@ impl Reason {
                 };
                 vec![format!("signed: {reference} has {}", Found::Manifest(*signed)), found, fix]
             }
-            Self::NotSigned { reference, signers, left_out } => {
-                let mut lines = Vec::new();
-                if signers.is_empty() {
-                    lines.push("missing: its repository has trust data, but none that releases this".to_owned()
-                            + &besides(left_out));
+            Self::NotSigned { reference, repository, signers, left_out } => {
+                let what = if signers.is_empty() {
+                    format!("{repository} has trust data, and none of it releases this image")
                 } else {
-                    lines.push("missing: it is not released; neither targets/releases nor targets names it".to_owned()
-                            + &besides(left_out));
-                    lines.push(signed_by(signers));
-                }
-                lines.push(format!("to do: {}", sign(reference)));
-                lines
+                    format!("it is not released; neither targets/releases nor targets of {repository} names it")
+                };
+                let missing = format!("missing: {what}{}", besides(left_out));
+                let signed = (!signers.is_empty()).then(|| signed_by(signers));
+                let is_own = |one: &Reference| one.repository == *repository;
+                let name = reference.parse().ok().filter(is_own);
+                let remedy = name.map_or_else(|| sign_in(repository), |name| sign(&name));
+                [Some(missing), signed, Some(format!("to do: {remedy}"))].into_iter().flatten().collect()
             }
             Self::NoTrustData { reference } => vec![
                 "missing: nobody has signed anything in this repository".to_owned(),
-                format!("to do: {}", sign(reference)),
+                format!("to do: {}", sign_as(reference)),
             ],
             Self::Unnamed { .. } => vec![
                 "missing: this image was neither pulled from nor pushed to a registered registry, \
@@ -315,19 +315,30 @@ fn spoken(route: &str) -> String {
     route.replace(":.*}", "}")
 }
 
-/// How to have an image signed. What is signed is a tag, so a digest alone is no name to
-/// sign; nor is an ID.
-fn sign(reference: &str) -> String {
-    match reference.parse() {
-        Ok(Reference { repository, tag: None, digest: Some(_) }) => format!(
-            "have it signed under a tag, with `docker trust sign {repository}:TAG`; an image of \
-             several platforms is signed by its index, with `notary addhash`"
-        ),
-        Ok(Reference { repository, tag: Some(tag), .. }) => {
+/// How to have an image signed. What is signed is a tag: neither a digest nor an ID is a
+/// name to sign.
+fn sign(reference: &Reference) -> String {
+    match reference {
+        Reference { repository, tag: Some(tag), .. } => {
             format!("have it signed, with `docker trust sign {repository}:{tag}`")
         }
-        _ => "have it signed, with `docker trust sign` and its name in the registry".to_owned(),
+        Reference { repository, .. } => sign_in(repository),
     }
+}
+
+fn sign_as(reference: &str) -> String {
+    reference.parse().map_or_else(
+        |_| "have it signed, under its name in the registry".to_owned(),
+        |reference| sign(&reference),
+    )
+}
+
+/// The same, where no tag is known.
+fn sign_in(repository: &Repository) -> String {
+    format!(
+        "have it signed under a tag, with `docker trust sign {repository}:TAG`; an image of \
+         several platforms is signed by its index, with `notary addhash`"
+    )
 }
 
 /// What to do depends on how near a signature came.

@@ -29,6 +29,8 @@ pub enum Reason {
     NotSigned {
         /// The name asked for.
         reference: String,
+        /// Whose trust data: that of the name, or one that the engine has the image from.
+        repository: Repository,
         /// Who signed the tag without its being released.
         signers: Vec<Signer>,
         /// What of the trust data could not be relied on, and why.
@@ -213,14 +215,15 @@ impl Reason {
     /// could not be looked up comes before all that was concluded without it.
     pub(super) fn rank(&self) -> u8 {
         match self {
-            Self::Internal => 9,
+            Self::Internal => 10,
             Self::Engine { .. }
             | Self::Unavailable { .. }
             | Self::Unread { .. }
-            | Self::TrustData { .. } => 8,
-            Self::SignatureMissing(_) => 7,
-            Self::OtherImage { .. } => 6,
-            Self::Unregistered { .. } | Self::NotSigned { .. } | Self::NoTrustData { .. } => 5,
+            | Self::TrustData { .. } => 9,
+            Self::SignatureMissing(_) => 8,
+            Self::OtherImage { .. } => 7,
+            Self::NotSigned { .. } => 6,
+            Self::Unregistered { .. } | Self::NoTrustData { .. } => 5,
             Self::Unnamed { .. } => 4,
             Self::Request(_)
             | Self::NotPermitted { .. }

@@ -23,6 +23,7 @@ mod managed;
 mod node;
 mod ordinary;
 mod outcome;
+mod platforms;
 mod policy;
 mod races;
 mod relay;
@@ -70,6 +71,7 @@ fn main() {
         managed::STORIES,
         faults::STORIES,
         containerd_store::STORIES,
+        platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
     ];

@@ -99,6 +99,11 @@ impl Outcome {
         self.stdout.trim_end()
     }
 
+    /// Its output, to the last byte.
+    pub fn stdout(&self) -> &str {
+        &self.stdout
+    }
+
     /// Its output as JSON, one value in each line.
     #[track_caller]
     pub fn json_lines(&self) -> Vec<Value> {

@@ -113,7 +113,10 @@ fn all_reasons() -> Vec<Reason> {
     let reference = || format!("{GUN}:1.0");
     let (signed, found) = (digest(A), Found::Image(ImageId(digest(B))));
     let other = |place| Reason::OtherImage { reference: reference(), signed, found, place };
-    let unsigned = |reference| Reason::NotSigned { reference, signers: vec![], left_out: vec![] };
+    let unsigned = |reference| {
+        let (signers, left_out) = (vec![], vec![]);
+        Reason::NotSigned { reference, repository: gun(), signers, left_out }
+    };
     let access = || vec![HostAccess::Privileged];
     let host = |repository, instead| Reason::HostAccess { repository, instead, access: access() };
     let mut all = vec![
@@ -126,6 +129,7 @@ fn all_reasons() -> Vec<Reason> {
         unsigned(format!("{GUN}@{signed}")),
         unsigned(signed.to_string()),
         unsigned("1d1d1d".to_owned()),
+        unsigned("mine:1".to_owned()),
         Reason::SignatureMissing(Box::new(Shortfall {
             reference: reference(),
             digest: signed,
@@ -196,6 +200,7 @@ fn every_refusal_says_what_to_do() {
         // The command takes a repository and a tag, and nothing else.
         for (at, command) in said.match_indices("docker trust sign ") {
             let named = said[at + command.len()..].split(['`', ' ']).next().unwrap();
+            assert!(named.starts_with(GUN), "{code}: {said}");
             let tagged = named
                 .parse::<Reference>()
                 .is_ok_and(|one| one.tag.is_some() && one.digest.is_none());
