@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{asked_to_stop, notify_ready, start_log};
+use super::daemon::{Log, asked_to_stop, notify_ready};
 use crate::gate::{Gate, Settings, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
@@ -48,9 +48,8 @@ pub struct Args {
     )]
     engine: PathBuf,
 
-    /// Write the log as JSON, one object a line
-    #[arg(long)]
-    log_json: bool,
+    #[command(flatten)]
+    log: Log,
 }
 
 const EXAMPLE: &str = r#"The policy, /etc/countersign/countersign.toml:
@@ -86,7 +85,7 @@ pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    start_log(args.log_json);
+    args.log.start();
     let handed = match handed_over() {
         Ok(handed) => handed,
         Err(error) => return cannot_begin(&error),

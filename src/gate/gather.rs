@@ -7,7 +7,9 @@ use tracing::debug;
 
 use super::{Decision, Gate, NETWORK, reach};
 use crate::image::{ContainerId, Digest, ImageName, Reference};
-use crate::policy::{self, Evidence, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict};
+use crate::policy::{
+    self, Evidence, Grant, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict,
+};
 use crate::request::{self, HostAccess};
 use crate::source::{Container, Deadline, Engine, LocalImage};
 
@@ -35,6 +37,10 @@ impl Gate {
                 let (subject, asked) = self.previous(&service).await.map_err(Box::new)?;
                 access.extend(asked);
                 subject
+            }
+            Subject::Exec(exec) => {
+                access.push(HostAccess::Privileged);
+                Subject::Running(self.privileged_in(&exec).await.map_err(Box::new)?)
             }
             other => other,
         };
@@ -80,6 +86,7 @@ impl Gate {
             Subject::Pull(_)
             | Subject::Service(_)
             | Subject::Rollback(_)
+            | Subject::Exec(_)
             | Subject::Name(_)
             | Subject::Volume => return Ok(Held::NotAsked),
             Subject::Create { written, .. } | Subject::Tag(written) => {
@@ -119,6 +126,19 @@ impl Gate {
                 debug!(%repository, %tag, %error, "what the registry serves is not known");
                 Served::Unknown
             }
+        }
+    }
+
+    /// The container in which a prepared command would run privileged. One that would not is
+    /// allowed, and one that is not there does nothing.
+    async fn privileged_in(&self, exec: &str) -> Result<String, Decision> {
+        let deny = |reason| denied(reason, format!("command {exec}"));
+        let Some(engine) = &self.engine else { return Err(deny(Reason::Internal)) };
+        match engine.exec(exec).await {
+            Ok(Some(found)) if found.privileged => Ok(found.container),
+            Ok(Some(_)) => Err(Decision::not_judged()),
+            Ok(None) => Err(Decision::settled(Verdict::Allow(Grant::NothingThere))),
+            Err(error) => Err(deny(Reason::Engine { cause: error.to_string() })),
         }
     }
 
@@ -172,7 +192,10 @@ fn called(subject: &Subject) -> String {
     match subject {
         Subject::Pull(one) | Subject::Service(one) | Subject::Name(one) => one.to_string(),
         Subject::Create { written, .. } | Subject::Tag(written) => written.clone(),
-        Subject::Container(name) | Subject::Running(name) | Subject::Rollback(name) => name.clone(),
+        Subject::Container(name)
+        | Subject::Running(name)
+        | Subject::Exec(name)
+        | Subject::Rollback(name) => name.clone(),
         Subject::Volume => "a volume".to_owned(),
     }
 }

@@ -33,8 +33,9 @@ pub fn judge(policy: &Policy, subject: &Subject, evidence: &Evidence, now: Times
             outcome => outcome,
         },
         Subject::Volume => Ok(Grant::NotJudged),
-        // The gate turns it into a `Service` or refuses it; to get here is its fault.
-        Subject::Rollback(_) => Err(Reason::Internal),
+        // The gate turns them into a `Service` and a `Running`, or decides; to get here is its
+        // fault.
+        Subject::Rollback(_) | Subject::Exec(_) => Err(Reason::Internal),
     };
     let outcome = outcome.map_err(|reason| case.unless_unread(reason));
     match outcome.and_then(|grant| guard::admit(policy, grant, &evidence.host)) {

@@ -55,6 +55,23 @@ impl<'a> Node<'a> {
         Self { engine, plugin }
     }
 
+    /// A node that an engine becomes while it runs, by reading its configuration again.
+    #[track_caller]
+    pub fn guarding_at_once(stage: &'a Stage, engine: Engine<'a>, policy: &Policy) -> Self {
+        let plugin = Plugin::start(stage, policy, &engine);
+        let file = engine.socket().with_file_name("daemon.json");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        config["authorization-plugins"] = serde_json::json!([plugin.name]);
+        std::fs::write(&file, config.to_string()).unwrap();
+        let pid = stage.script(&["engine", "pid", &engine.name]);
+        let mut hang_up = Command::new("kill");
+        stage.run("kill -HUP", hang_up.args(["-HUP", pid.text()])).expect_ok();
+        let denied = |outcome: &Outcome| outcome.says("authorization denied by plugin");
+        engine.await_answer("commit none none:1", denied);
+        Self { engine, plugin }
+    }
+
     /// The docker CLI on this node.
     pub fn docker(&self, command: impl AsRef<str>) -> Outcome {
         self.engine.docker(command)

@@ -70,12 +70,16 @@ impl Outcome {
         self
     }
 
+    /// Whether its output or its complaint contains this.
+    pub fn says(&self, text: &str) -> bool {
+        self.stdout.contains(text) || self.stderr.contains(text)
+    }
+
     /// Its output or its complaint contains this.
     #[track_caller]
     pub fn and_says(self, text: impl AsRef<str>) -> Self {
         let text = text.as_ref();
-        let said = self.stdout.contains(text) || self.stderr.contains(text);
-        assert!(said, "should have said {text:?}: {self}");
+        assert!(self.says(text), "should have said {text:?}: {self}");
         self
     }
 

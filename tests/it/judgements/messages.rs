@@ -25,7 +25,7 @@ fn said_of(more: &str, method: &str, uri: &str, body: &str) -> String {
     let call = Call::from_json(message.to_string().as_bytes()).unwrap();
     match plan(&policy("", more), request::read(&call)) {
         Plan::Settled(verdict) => said(&verdict),
-        Plan::Prove(subject, _) => panic!("{method} {uri} is to be proven: {subject:?}"),
+        Plan::Prove(..) => "to be proven".to_owned(),
     }
 }
 
@@ -76,7 +76,10 @@ fn a_closed_call_says_what_would_open_it() {
             "the operator can allow it with `{key} = true` in the [api] section of countersign.toml"
         );
         assert!(said.starts_with(&what) && said.ends_with(&remedy), "{method} {route}: {said}");
-        assert_eq!(said_of(&open, method, &uri, "{}"), "not-judged", "{method} {route}");
+        let opened = said_of(&open, method, &uri, "{}");
+        // What a command was prepared with, only the engine knows.
+        let expected = if spoken.starts_with("/exec/") { "to be proven" } else { "not-judged" };
+        assert_eq!(opened, expected, "{method} {route}");
         told.push(key);
     }
     for permission in Permission::ALL {
