@@ -110,7 +110,7 @@ impl Gate {
         if matches!(subject, Subject::Container(_)) {
             access.extend(reach::of_container(&container)?);
         }
-        Ok(image_of(engine, container).await)
+        image_of(engine, container).await
     }
 
     /// What the registry would serve for a tag that is to be pulled. No answer is no
@@ -167,12 +167,16 @@ impl Gate {
 }
 
 /// The image of a container, which the engine may hold no more.
-async fn image_of(engine: &Engine, container: Container) -> Held {
+async fn image_of(engine: &Engine, container: Container) -> Result<Held, request::Refusal> {
+    // Made with `Image: ""`, and filled with whatever files.
+    if container.image.is_empty() {
+        return Err(request::Refusal::NoImage { place: "the container".to_owned() });
+    }
     let Ok(ImageName::Id(id)) = container.image.parse() else {
-        return Held::Unknown("it says of a container that it was made of no image".to_owned());
+        return Ok(Held::Unknown("it gives a container's image no ID that is one".to_owned()));
     };
     let called = container.config_image;
-    match engine.image(&container.image).await {
+    Ok(match engine.image(&container.image).await {
         Ok(Some(image)) => Held::Image(describe(&image, &called)),
         // Removed by force since: its ID is all there is to go by.
         Ok(None) => Held::Image(HeldImage {
@@ -184,7 +188,7 @@ async fn image_of(engine: &Engine, container: Container) -> Held {
             architecture: String::new(),
         }),
         Err(error) => Held::Unknown(error.to_string()),
-    }
+    })
 }
 
 /// A subject as people call it.

@@ -82,7 +82,7 @@ fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
         Grant::NotJudged => (None, None),
     };
     if let Some(cause) = &host.unknown {
-        return Some(Reason::Engine { cause: cause.clone() });
+        return Some(Reason::HostUnknown { cause: cause.clone() });
     }
     let mut access: Vec<HostAccess> =
         host.asked.iter().filter(|one| is_harmful(one, host)).cloned().collect();

@@ -72,6 +72,9 @@ impl Reason {
                 format!("{reference} could not be checked: {cause}")
             }
             Self::Engine { cause } => format!("the engine could not be asked: {cause}"),
+            Self::HostUnknown { cause } => {
+                format!("what this would get of the host could not be found out: {cause}")
+            }
             Self::RenameUnderWay { container } => {
                 format!(
                     "which container {container} is cannot be told: containers are being renamed"
@@ -168,6 +171,11 @@ impl Reason {
             ],
             Self::Engine { .. } => vec![
                 "to do: see that countersign is given the engine's own socket (--engine)".to_owned(),
+            ],
+            Self::HostUnknown { .. } => vec![
+                "to do: mend that; or leave out the binds, volumes and runtimes that have to be \
+                 looked up"
+                    .to_owned(),
             ],
             Self::RenameUnderWay { .. } => vec![
                 "to do: try again, or call it by its whole ID (`docker ps --all --no-trunc`)".to_owned(),

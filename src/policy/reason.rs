@@ -96,6 +96,11 @@ pub enum Reason {
         /// What went wrong.
         cause: String,
     },
+    /// What it asks of the host could not be found out.
+    HostUnknown {
+        /// What went wrong.
+        cause: String,
+    },
     /// A start, or another call judged by what a container is, by name, while containers are
     /// being renamed.
     RenameUnderWay {
@@ -181,6 +186,7 @@ impl Reason {
             Self::Unavailable { .. } => "trust-data-unavailable",
             Self::Unread { .. } => "manifest-unavailable",
             Self::Engine { .. } => "engine-unavailable",
+            Self::HostUnknown { .. } => "host-unknown",
             Self::RenameUnderWay { .. } => "rename-under-way",
             Self::StartUnderWay => "start-under-way",
             Self::NothingThere { .. } => "nothing-there",
@@ -206,7 +212,8 @@ impl Reason {
             Self::TrustData { .. }
             | Self::Unavailable { .. }
             | Self::Unread { .. }
-            | Self::Engine { .. } => Blame::World,
+            | Self::Engine { .. }
+            | Self::HostUnknown { .. } => Blame::World,
             Self::Internal => Blame::Ours,
         }
     }
@@ -217,6 +224,7 @@ impl Reason {
         match self {
             Self::Internal => 10,
             Self::Engine { .. }
+            | Self::HostUnknown { .. }
             | Self::Unavailable { .. }
             | Self::Unread { .. }
             | Self::TrustData { .. } => 9,

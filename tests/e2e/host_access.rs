@@ -120,7 +120,11 @@ fn what_was_made_before_is_judged_at_its_start(stage: &Stage) {
     engine.docker(format!("create --name bound -v /etc:/h {app}:1")).expect_ok();
     engine.docker(format!("create --name heir --volumes-from bound {app}:1")).expect_ok();
     engine.docker(format!("create --name plain -v /srv:/h {app}:1")).expect_ok();
+    // Of no image at all, to be filled with files.
+    let bare = r#"{"Image":"","Cmd":["/bin/sh"]}"#;
+    engine.post_in_background("containers/create?name=bare", bare).outcome(stage).expect_ok();
     let node = Node::guarding(stage, engine, &policy);
+    node.docker("start bare").expect_denied("the container names no image");
     // Engines add the option to what is privileged.
     let strong = "Privileged, security option \"label=disable\"";
     expect_refused(node.docker("start strong"), &app, strong);

@@ -162,7 +162,7 @@ fn what_could_not_be_looked_up_is_not_allowed() {
         evidence.host.unknown = Some("it hangs".to_owned());
         judge(&policy("", more), &name(":1.0"), &evidence, now()).code()
     };
-    assert_eq!(unknown(""), "engine-unavailable");
+    assert_eq!(unknown(""), "host-unknown");
     assert_eq!(unknown(ALLOWED), "signed");
     assert_eq!(verdict("", &[bind("/srv")]).code(), "signed");
 }

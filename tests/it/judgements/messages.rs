@@ -151,6 +151,7 @@ fn all_reasons() -> Vec<Reason> {
         Reason::Unavailable { cause: text(), remedy: text(), reference: reference() },
         Reason::Unread { reference: reference(), cause: text(), remedy: text() },
         Reason::Engine { cause: text() },
+        Reason::HostUnknown { cause: text() },
         Reason::RenameUnderWay { container: text() },
         Reason::StartUnderWay,
         Reason::Internal,
