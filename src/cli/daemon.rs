@@ -3,8 +3,9 @@
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, warn};
+use tracing::{Level, error, warn};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use super::paint::shows_colours;
 
@@ -42,13 +43,32 @@ fn notify(state: sd_notify::NotifyState<'_>) {
     }
 }
 
-/// To standard error, where systemd and people look. `RUST_LOG` chooses the level.
-pub fn start_log(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if json {
-        log.json().init();
-    } else {
-        log.with_ansi(shows_colours(&io::stderr())).init();
+/// How the log is written.
+#[derive(clap::Args, Debug)]
+pub struct Log {
+    /// Write the log as JSON, one object a line
+    #[arg(long)]
+    log_json: bool,
+
+    /// Write to standard output what is no warning and no error
+    ///
+    /// For managed plugins: the engine's log has what they write to standard error as errors.
+    #[arg(long)]
+    log_stdout: bool,
+}
+
+impl Log {
+    /// To standard error, where systemd and people look. `RUST_LOG` chooses the level.
+    pub fn start(&self) {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        // What is milder goes to standard output, where that is asked for.
+        let loud = if self.log_stdout { Level::WARN } else { Level::TRACE };
+        let writer = io::stderr.with_max_level(loud).or_else(io::stdout);
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+        if self.log_json {
+            log.json().init();
+        } else {
+            log.with_ansi(shows_colours(&io::stderr())).init();
+        }
     }
 }

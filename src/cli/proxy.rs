@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::cannot_begin;
-use super::daemon::{asked_to_stop, notify_ready, start_log};
+use super::daemon::{Log, asked_to_stop, notify_ready};
 use super::serve::socket_path;
 use crate::proxy::serve;
 use crate::server::{Access, Listener, handed_over};
@@ -59,9 +59,8 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     drain: u64,
 
-    /// Write the log as JSON, one object a line
-    #[arg(long)]
-    log_json: bool,
+    #[command(flatten)]
+    log: Log,
 }
 
 const SETUP: &str = "Setting it up with systemd, where the engine is started with -H fd://:
@@ -99,7 +98,7 @@ fn octal(text: &str) -> Result<u32, String> {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    start_log(args.log_json);
+    args.log.start();
     let handed = match handed_over() {
         Ok(handed) => handed,
         Err(error) => return cannot_begin(&error),

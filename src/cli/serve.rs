@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{asked_to_stop, notify_ready, notify_status, start_log};
+use super::daemon::{Log, asked_to_stop, notify_ready, notify_status};
 use crate::gate::{Gate, Settings, Standing, attend, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
@@ -49,9 +49,8 @@ pub struct Args {
     )]
     engine: PathBuf,
 
-    /// Write the log as JSON, one object a line
-    #[arg(long)]
-    log_json: bool,
+    #[command(flatten)]
+    log: Log,
 }
 
 const EXAMPLE: &str = r#"The policy, /etc/countersign/countersign.toml:
@@ -91,7 +90,7 @@ pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    start_log(args.log_json);
+    args.log.start();
     let handed = match handed_over() {
         Ok(handed) => handed,
         Err(error) => return cannot_begin(&error),

@@ -52,8 +52,9 @@ impl Gate {
 fn is_to_go(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Allow(_) => false,
-        Verdict::Deny(refusal) => {
-            !matches!(refusal.reason(), Reason::Engine { .. } | Reason::NothingThere { .. })
-        }
+        Verdict::Deny(refusal) => !matches!(
+            refusal.reason(),
+            Reason::Engine { .. } | Reason::HostUnknown { .. } | Reason::NothingThere { .. }
+        ),
     }
 }

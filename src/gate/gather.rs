@@ -7,7 +7,9 @@ use tracing::debug;
 
 use super::{Decision, Gate, NETWORK, reach};
 use crate::image::{ContainerId, Digest, ImageName, Reference};
-use crate::policy::{self, Evidence, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict};
+use crate::policy::{
+    self, Evidence, Grant, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict,
+};
 use crate::request::{self, HostAccess};
 use crate::source::{Container, Deadline, Engine, LocalImage};
 
@@ -18,6 +20,8 @@ pub(super) struct Gathered {
     /// The subject as people call it.
     pub told: String,
     pub notes: Vec<String>,
+    /// Until when the network may be waited for.
+    pub deadline: Deadline,
 }
 
 impl Gate {
@@ -33,6 +37,10 @@ impl Gate {
                 let (subject, asked) = self.previous(&service).await.map_err(Box::new)?;
                 access.extend(asked);
                 subject
+            }
+            Subject::Exec(exec) => {
+                access.push(HostAccess::Privileged);
+                Subject::Running(self.privileged_in(&exec).await.map_err(Box::new)?)
             }
             other => other,
         };
@@ -63,7 +71,7 @@ impl Gate {
         }
         evidence.served = served;
         evidence.host = host;
-        Ok(Gathered { subject, evidence, told, notes })
+        Ok(Gathered { subject, evidence, told, notes, deadline })
     }
 
     /// What the engine holds for a subject, where that is what decides. Adds to `access`
@@ -78,6 +86,7 @@ impl Gate {
             Subject::Pull(_)
             | Subject::Service(_)
             | Subject::Rollback(_)
+            | Subject::Exec(_)
             | Subject::Name(_)
             | Subject::Volume => return Ok(Held::NotAsked),
             Subject::Create { written, .. } | Subject::Tag(written) => {
@@ -120,6 +129,19 @@ impl Gate {
         }
     }
 
+    /// The container in which a prepared command would run privileged. One that would not is
+    /// allowed, and one that is not there does nothing.
+    async fn privileged_in(&self, exec: &str) -> Result<String, Decision> {
+        let deny = |reason| denied(reason, format!("command {exec}"));
+        let Some(engine) = &self.engine else { return Err(deny(Reason::Internal)) };
+        match engine.exec(exec).await {
+            Ok(Some(found)) if found.privileged => Ok(found.container),
+            Ok(Some(_)) => Err(Decision::not_judged()),
+            Ok(None) => Err(Decision::settled(Verdict::Allow(Grant::NothingThere))),
+            Err(error) => Err(deny(Reason::Engine { cause: error.to_string() })),
+        }
+    }
+
     /// The subject of a rollback: the previous specification, which only the engine knows,
     /// and what that asks of the nodes.
     async fn previous(&self, service: &str) -> Result<(Subject, Vec<HostAccess>), Decision> {
@@ -156,7 +178,14 @@ async fn image_of(engine: &Engine, container: Container) -> Held {
     match engine.image(&container.image).await {
         Ok(Some(image)) => Held::Image(describe(&image, &called)),
         // Removed by force since: its ID is all there is to go by.
-        Ok(None) => Held::Image(HeldImage { id, digests: vec![id.0], names: Vec::new(), called }),
+        Ok(None) => Held::Image(HeldImage {
+            id,
+            digests: vec![id.0],
+            names: Vec::new(),
+            called,
+            id_is_config: true,
+            architecture: String::new(),
+        }),
         Err(error) => Held::Unknown(error.to_string()),
     }
 }
@@ -166,7 +195,10 @@ fn called(subject: &Subject) -> String {
     match subject {
         Subject::Pull(one) | Subject::Service(one) | Subject::Name(one) => one.to_string(),
         Subject::Create { written, .. } | Subject::Tag(written) => written.clone(),
-        Subject::Container(name) | Subject::Running(name) | Subject::Rollback(name) => name.clone(),
+        Subject::Container(name)
+        | Subject::Running(name)
+        | Subject::Exec(name)
+        | Subject::Rollback(name) => name.clone(),
         Subject::Volume => "a volume".to_owned(),
     }
 }
@@ -179,12 +211,19 @@ fn denied(reason: Reason, subject: String) -> Decision {
 fn describe(image: &LocalImage, called: &str) -> HeldImage {
     let mut digests: Vec<Digest> = vec![image.id.0];
     let known = image.repo_digests.iter().map(|(_, digest)| *digest);
-    let known = known.filter(|_| image.has_true_digests);
+    let known = known.filter(|_| image.has_graph_driver);
     for digest in image.descriptor.into_iter().chain(known) {
         if !digests.contains(&digest) {
             digests.push(digest);
         }
     }
     let names = image.repo_digests.iter().filter_map(|(name, _)| name.parse().ok()).collect();
-    HeldImage { id: image.id, digests, names, called: called.to_owned() }
+    HeldImage {
+        id: image.id,
+        digests,
+        names,
+        called: called.to_owned(),
+        id_is_config: image.has_graph_driver,
+        architecture: image.architecture.clone(),
+    }
 }

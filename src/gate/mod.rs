@@ -8,6 +8,7 @@
 //! becomes a reason.
 
 mod aftermath;
+mod contents;
 mod crossing;
 mod doors;
 mod gather;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
 use crate::image::{ContainerId, Reference};
@@ -179,27 +181,46 @@ impl Gate {
             Ok(gathered) => gathered,
             Err(decision) => return *decision,
         };
-        let Gathered { subject, evidence, told, mut notes } = gathered;
-        // Away from the threads that serve connections: hostile trust data can name more
-        // signers than are judged in a moment.
-        let policy = Arc::clone(&self.policy);
-        let judge = move || {
-            let verdict = policy::judge(&policy, &subject, &evidence, now);
-            let warning = policy::warning(&policy, &verdict, &evidence.host);
-            (verdict, warning)
-        };
-        let (verdict, warning) = match tokio::task::spawn_blocking(judge).await {
-            Ok(judged) => judged,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
+        let Gathered { subject, evidence, told, mut notes, deadline } = gathered;
+        let (mut verdict, mut warning, mut case) =
+            self.judge(Case { subject, evidence, now }).await;
+        if is_about_the_image(&verdict) {
+            let (seen, looked) = self.look_into(case, deadline).await;
+            case = seen;
+            if looked {
+                (verdict, warning, _) = self.judge(case).await;
+            }
+        }
         notes.extend(warning);
         Decision { verdict, subject: told, notes }
+    }
+
+    /// Judges away from the threads that serve connections: hostile trust data can name more
+    /// signers than are judged in a moment.
+    async fn judge(&self, case: Case) -> (Verdict, Option<String>, Case) {
+        let policy = Arc::clone(&self.policy);
+        let judge = move || {
+            let verdict = policy::judge(&policy, &case.subject, &case.evidence, case.now);
+            let warning = policy::warning(&policy, &verdict, &case.evidence.host);
+            (verdict, warning, case)
+        };
+        match tokio::task::spawn_blocking(judge).await {
+            Ok(judged) => judged,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.
     pub(crate) fn repositories(&self) -> &Repositories {
         &self.repositories
     }
+}
+
+/// Whether something is refused for its image: then it is worth looking further. Where only
+/// what it asks of the host is refused, its image is proven.
+fn is_about_the_image(verdict: &Verdict) -> bool {
+    let of_the_host = |reason: &Reason| matches!(reason, Reason::HostAccess { .. });
+    matches!(verdict, Verdict::Deny(refusal) if !of_the_host(refusal.reason()))
 }
 
 /// A gate that many connections share.

@@ -34,9 +34,9 @@ const CERTS_D: &str = "/etc/docker/certs.d";
 
 /// All registered registries and what is known of their repositories.
 pub struct Repositories {
-    store: Store,
-    offline: bool,
-    registries: HashMap<String, Arc<Registered>>,
+    pub(super) store: Store,
+    pub(super) offline: bool,
+    pub(super) registries: HashMap<String, Arc<Registered>>,
     entries: Mutex<LruCache<Repository, Arc<Entry>>>,
     heavy: Semaphore,
 }

@@ -101,6 +101,11 @@ mod tests {
                 Sighting::Unchecked("trust-data-unavailable"),
             ),
             (Reason::Engine { cause: text() }, Sighting::Unchecked("engine-unavailable")),
+            (Reason::HostUnknown { cause: text() }, Sighting::Unchecked("host-unknown")),
+            (
+                Reason::Unread { cause: text(), remedy: text(), reference: text() },
+                Sighting::Unchecked("manifest-unavailable"),
+            ),
             (Reason::Internal, Sighting::Unchecked("internal")),
             (Reason::NothingThere { what: text() }, Sighting::Gone),
         ] {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::evidence::HeldImage;
 use super::holder::Holder;
-use super::reason::{Place, Reason, Shortfall};
+use super::reason::{Found, Place, Reason, Shortfall};
 use super::rules::Policy;
 use super::verdict::{Doubt, Grant, Signer};
 use crate::image::{Digest, Reference, Tag};
@@ -44,22 +44,33 @@ impl Assessment<'_> {
         Err(self.not_signed(reference.to_string(), signers))
     }
 
-    /// Whether this digest may run: some tag is released as it, and signed by whom the
-    /// policy wants.
-    pub fn digest(&self, reference: &Reference, digest: Digest) -> Result<Grant, Reason> {
-        self.any_tag(&[digest], reference.tag.as_ref())
-            .unwrap_or_else(|| Err(self.not_named(reference, digest, Place::Reference)))
+    /// Whether what a reference names by digest may run: some tag is released as one of the
+    /// digests that cover it, and signed by whom the policy wants.
+    pub fn digest(
+        &self,
+        reference: &Reference,
+        digest: Digest,
+        covering: &[Digest],
+    ) -> Result<Grant, Reason> {
+        self.any_tag(covering, reference.tag.as_ref()).unwrap_or_else(|| {
+            Err(self.not_named(reference, Found::Manifest(digest), Place::Reference, covering))
+        })
     }
 
-    /// Whether an image that the engine holds may run: some tag is released as one of its
-    /// digests, and signed by whom the policy wants. Its names decide nothing.
-    pub fn held(&self, image: &HeldImage, called: Option<&Reference>) -> Result<Grant, Reason> {
+    /// Whether an image that the engine holds may run: some tag is released as one of the
+    /// digests that cover it, and signed by whom the policy wants. Its names decide nothing.
+    pub fn held(
+        &self,
+        image: &HeldImage,
+        covering: &[Digest],
+        called: Option<&Reference>,
+    ) -> Result<Grant, Reason> {
         let own = called.filter(|one| one.repository == *self.data.repository());
         let tag = own.and_then(|reference| reference.tag.as_ref());
-        self.any_tag(&image.digests, tag).unwrap_or_else(|| {
+        self.any_tag(covering, tag).unwrap_or_else(|| {
             Err(match own {
-                Some(reference) => self.not_named(reference, image.id.0, Place::Engine),
-                None => self.not_signed(image.called.clone(), Vec::new()),
+                Some(reference) => self.not_named(reference, shown(image), Place::Engine, covering),
+                None => self.not_signed(image.called.clone(), self.unreleased(covering)),
             })
         })
     }
@@ -82,17 +93,43 @@ impl Assessment<'_> {
         best
     }
 
-    /// The digest is not in the trust data; is there another one under the same tag?
-    fn not_named(&self, reference: &Reference, found: Digest, place: Place) -> Reason {
-        let released =
-            reference.tag.as_ref().and_then(|tag| self.data.released(tag.as_str(), self.now));
-        match released {
-            Some(signed) => {
-                let reference = Reference { digest: None, ..reference.clone() }.to_string();
-                Reason::OtherImage { reference, signed, found, place }
-            }
-            None => self.not_signed(reference.to_string(), Vec::new()),
+    /// No tag is released as one of the digests; is there another one under the same tag?
+    fn not_named(
+        &self,
+        reference: &Reference,
+        found: Found,
+        place: Place,
+        covering: &[Digest],
+    ) -> Reason {
+        let tag = reference.tag.as_ref().map(Tag::as_str);
+        if let Some(signed) = tag.and_then(|tag| self.data.released(tag, self.now)) {
+            let reference = Reference { digest: None, ..reference.clone() }.to_string();
+            return Reason::OtherImage { reference, signed, found, place };
         }
+        let mut signers = self.unreleased(covering);
+        for signer in tag.map(|tag| self.signers(tag, None)).unwrap_or_default() {
+            if !signers.contains(&signer) {
+                signers.push(signer);
+            }
+        }
+        self.not_signed(reference.to_string(), signers)
+    }
+
+    /// Who signed one of the digests, under whatever tag, without its being released.
+    fn unreleased(&self, digests: &[Digest]) -> Vec<Signer> {
+        let mut signers: Vec<Signer> = Vec::new();
+        for digest in digests {
+            for tag in self.data.mentions(*digest).into_iter().take(MAX_TAGS) {
+                let claims = self.data.claims(tag, self.now).into_iter();
+                for claim in claims.filter(|claim| claim.proof.digest() == *digest) {
+                    let signer = self.signer(&claim, None);
+                    if !signers.contains(&signer) {
+                        signers.push(signer);
+                    }
+                }
+            }
+        }
+        signers
     }
 
     /// Whether the people whom the policy wants signed `tag` as `digest`.
@@ -105,7 +142,8 @@ impl Assessment<'_> {
             if required.is_empty() { counted().next().is_some() } else { required.iter().all(has) };
         if met {
             let repository = self.data.repository().clone();
-            return Ok(Grant::Proven { repository, tag: tag.to_owned(), digest, signers });
+            let (tag, also) = (tag.to_owned(), Vec::new());
+            return Ok(Grant::Proven { repository, tag, digest, signers, also });
         }
         let missing = required.iter().filter(|team| !has(team));
         let teams = missing
@@ -118,7 +156,8 @@ impl Assessment<'_> {
     }
 
     fn not_signed(&self, reference: String, signers: Vec<Signer>) -> Reason {
-        Reason::NotSigned { reference, signers, left_out: self.left_out() }
+        let (repository, left_out) = (self.data.repository().clone(), self.left_out());
+        Reason::NotSigned { reference, repository, signers, left_out }
     }
 
     /// The delegations that were left out, which may be what is missing.
@@ -162,4 +201,15 @@ impl Assessment<'_> {
             doubt,
         }
     }
+}
+
+/// An image that the engine holds, by what can be held against a signed digest where it has
+/// such a digest, else by its ID.
+fn shown(image: &HeldImage) -> Found {
+    let id = image.id;
+    if !image.id_is_config {
+        return Found::Manifest(id.0);
+    }
+    let manifest = image.digests.iter().copied().find(|digest| *digest != id.0);
+    manifest.map_or(Found::Image(id), Found::Manifest)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::image::{Digest, ImageId, Repository};
 use crate::request::HostAccess;
+use crate::trust::Content;
 use crate::trust::notary::{self, TrustData};
 
 /// All that a judgement rests on. Gathered by `gate`, judged by
@@ -19,6 +20,26 @@ pub struct Evidence {
     pub served: Served,
     /// What is asked of the host, and what is known of it.
     pub host: Host,
+    /// What signed digests stand for, where that was looked into.
+    pub contents: BTreeMap<Digest, Look>,
+    /// Whether more of them could have been looked into than were.
+    pub cut_short: bool,
+}
+
+/// What came of looking into a digest.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// This is what it stands for.
+    Into(Content),
+    /// The registry has it no more.
+    Nothing,
+    /// It could not be had.
+    Unavailable {
+        /// One sentence with host and cause.
+        cause: String,
+        /// What to do about it, as the end of a sentence that begins "to do:".
+        remedy: String,
+    },
 }
 
 /// What is asked of the host, and what of the host has to be known to judge that.
@@ -76,6 +97,11 @@ pub struct HeldImage {
     pub names: Vec<Repository>,
     /// The name it is asked for or was created with, for messages and as a hint.
     pub called: String,
+    /// Whether its ID may be the digest of its configuration (graph drivers), not of its
+    /// manifest (containerd store).
+    pub id_is_config: bool,
+    /// The architecture it says it is for: a hint which of an index's manifests is its own.
+    pub architecture: String,
 }
 
 /// What the registry serves for a tag.

@@ -69,23 +69,28 @@ pub fn warning(policy: &Policy, verdict: &Verdict, host: &Host) -> Option<String
 }
 
 fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
-    let repository = match grant {
-        Grant::Proven { repository, .. } if policy.allows_host_access(repository) => return None,
-        Grant::Proven { repository, .. } => Some(repository.clone()),
+    let (repository, instead) = match grant {
+        Grant::Proven { repository, also, .. } => {
+            // Each of several would vouch for the image; none of them alone for this access.
+            let (granting, refusing): (Vec<_>, Vec<_>) = std::iter::once(repository)
+                .chain(also)
+                .partition(|repository| policy.allows_host_access(repository));
+            (Some((*refusing.first()?).clone()), granting.first().copied().cloned())
+        }
         // That there is no image is no excuse: one may come before the engine looks. Its
         // container would be removed at once, but engines read files through a container's
         // binds without its being started (`GET /containers/ID/archive`).
-        Grant::NotJudged | Grant::NothingThere => None,
+        Grant::NotJudged | Grant::NothingThere => (None, None),
     };
     if let Some(cause) = &host.unknown {
-        return Some(Reason::Engine { cause: cause.clone() });
+        return Some(Reason::HostUnknown { cause: cause.clone() });
     }
     let mut access: Vec<HostAccess> =
         host.asked.iter().filter(|one| is_harmful(one, host)).cloned().collect();
     access.extend(nested(host));
     access.sort();
     access.dedup();
-    (!access.is_empty()).then_some(Reason::HostAccess { repository, access })
+    (!access.is_empty()).then_some(Reason::HostAccess { repository, instead, access })
 }
 
 fn is_harmful(access: &HostAccess, host: &Host) -> bool {

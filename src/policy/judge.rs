@@ -1,15 +1,17 @@
 //! Is what is demanded met?
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::assess::Assessment;
+use super::binding::Identity;
 use super::evidence::{Evidence, Gap, Held, HeldImage, Served};
 use super::guard::{self, GuardMode};
 use super::plan::{Subject, called};
-use super::reason::{Place, Reason};
+use super::reason::{Found, Place, Reason};
 use super::rules::Policy;
 use super::verdict::{Grant, Refusal, Verdict};
 use crate::image::{ImageName, Reference, Repository};
@@ -31,9 +33,11 @@ pub fn judge(policy: &Policy, subject: &Subject, evidence: &Evidence, now: Times
             outcome => outcome,
         },
         Subject::Volume => Ok(Grant::NotJudged),
-        // The gate turns it into a `Service` or refuses it; to get here is its fault.
-        Subject::Rollback(_) => Err(Reason::Internal),
+        // The gate turns them into a `Service` and a `Running`, or decides; to get here is its
+        // fault.
+        Subject::Rollback(_) | Subject::Exec(_) => Err(Reason::Internal),
     };
+    let outcome = outcome.map_err(|reason| case.unless_unread(reason));
     match outcome.and_then(|grant| guard::admit(policy, grant, &evidence.host)) {
         Ok(grant) => Verdict::Allow(grant),
         Err(reason) => Verdict::Deny(Refusal::new(reason)),
@@ -57,7 +61,7 @@ impl Case<'_> {
                 Err(Reason::OtherImage {
                     reference: reference.to_string(),
                     signed: *signed,
-                    found,
+                    found: Found::Manifest(found),
                     place: Place::Registry,
                 })
             }
@@ -73,7 +77,10 @@ impl Case<'_> {
         let (repository, data) = found.ok_or(Reason::Internal)?;
         let assessment = self.assessment(repository, data, &reference.to_string())?;
         match (&reference.tag, reference.digest) {
-            (_, Some(digest)) => assessment.digest(&reference, digest),
+            (_, Some(digest)) => {
+                let covering = self.evidence.covering(&Identity::named(digest));
+                assessment.digest(&reference, digest, &covering)
+            }
             (Some(tag), None) => assessment.tag(&reference, tag),
             (None, None) => Err(Reason::Internal),
         }
@@ -119,16 +126,24 @@ impl Case<'_> {
 
     /// An image that the engine holds: any repository's trust data may speak for it; of
     /// several refusals the most telling is told, the first of equals.
+    ///
+    /// Where the repository it is asked for by proves it, that is the one that counts. Else
+    /// all that prove it do, in order of name: the engine's order is nobody's choice.
     fn held(&self, image: &HeldImage) -> Result<Grant, Reason> {
         let called = called(image);
+        let covering = self.evidence.covering(&Identity::held(image));
         let reference = called.as_ref().map_or(image.called.clone(), ToString::to_string);
+        let mut proven = BTreeMap::new();
         let mut told: Option<Reason> = None;
         for (repository, data) in &self.evidence.trust {
             let outcome = self
                 .assessment(repository, data, &reference)
-                .and_then(|assessment| assessment.held(image, called.as_ref()));
+                .and_then(|assessment| assessment.held(image, &covering, called.as_ref()));
             match outcome {
-                Ok(grant) => return Ok(grant),
+                Ok(grant) if called.as_ref().is_some_and(|one| one.repository == *repository) => {
+                    return Ok(grant);
+                }
+                Ok(grant) => drop(proven.insert(repository, grant)),
                 Err(reason) => {
                     if told.as_ref().is_none_or(|other| reason.rank() > other.rank()) {
                         told = Some(reason);
@@ -136,7 +151,37 @@ impl Case<'_> {
                 }
             }
         }
-        Err(told.unwrap_or(Reason::Unnamed { reference }))
+        let Some((_, mut grant)) = proven.pop_first() else {
+            return Err(told.unwrap_or(Reason::Unnamed { reference }));
+        };
+        if let Grant::Proven { also, .. } = &mut grant {
+            also.extend(proven.into_keys().cloned());
+        }
+        Ok(grant)
+    }
+
+    /// Where something could not be looked into that might have covered the image, that is
+    /// the reason, and not what was concluded without it.
+    fn unless_unread(&self, reason: Reason) -> Reason {
+        let gap = self.evidence.unavailable().or_else(|| {
+            let is_open = self.evidence.cut_short && matches!(reason, Reason::NotSigned { .. });
+            is_open.then_some((
+                "its repository has more signed images than are looked into for one call",
+                "name the tag beside the digest, as NAME:TAG@sha256:DIGEST; or try again: what \
+                 was looked into is remembered",
+            ))
+        });
+        match (&reason, gap) {
+            (
+                Reason::NotSigned { reference, .. } | Reason::OtherImage { reference, .. },
+                Some((cause, remedy)),
+            ) => Reason::Unread {
+                reference: reference.clone(),
+                cause: cause.to_owned(),
+                remedy: remedy.to_owned(),
+            },
+            _ => reason,
+        }
     }
 
     fn assessment<'a>(

@@ -9,9 +9,9 @@
 use std::fmt::{self, Write};
 
 use super::holder::Bar;
-use super::reason::{Place, Reason};
+use super::reason::{Found, Place, Reason};
 use super::verdict::{Doubt, Refusal, Signer};
-use crate::image::Repository;
+use crate::image::{Reference, Repository};
 use crate::request::HostAccess;
 use crate::trust::notary::{Fault, Objection};
 
@@ -59,21 +59,25 @@ impl Reason {
                 format!("container {container} was made of no image, so nobody can have signed it")
             }
             Self::Unregistered { host } => format!("{host} must be a registered trusted registry"),
-            Self::Request(refusal) => refusal.to_string(),
+            Self::Request(refusal) => spoken(&refusal.to_string()),
             Self::NotPermitted { permission, route } => {
+                let route = spoken(route);
                 format!("{route} is not allowed here: it would {}", permission.describe())
             }
-            Self::HostAccess { repository, access } => {
+            Self::HostAccess { repository, access, .. } => {
                 let who = repository.as_ref().map_or("this call", Repository::as_str);
                 format!("{who} may not reach the host, and it asks for {}", asked(access))
             }
             Self::TrustData { repository, fault } => {
                 format!("the trust data of {repository} cannot be relied on: {fault}")
             }
-            Self::Unavailable { cause, reference, .. } => {
+            Self::Unavailable { cause, reference, .. } | Self::Unread { cause, reference, .. } => {
                 format!("{reference} could not be checked: {cause}")
             }
             Self::Engine { cause } => format!("the engine could not be asked: {cause}"),
+            Self::HostUnknown { cause } => {
+                format!("what this would get of the host could not be found out: {cause}")
+            }
             Self::RenameUnderWay { container } => {
                 format!(
                     "which container {container} is cannot be told: containers are being renamed"
@@ -107,34 +111,36 @@ impl Reason {
                     Place::Registry => (
                         format!("found: the registry serves {found} for that tag, unsigned"),
                         format!(
-                            "to do: have the new image signed (`docker trust sign {reference}`), \
-                             or pull the signed one: {}@{signed}",
-                            repository(reference)
+                            "to do: {}, or pull the signed one: {}@{signed}",
+                            sign_as(reference), repository(reference)
                         ),
                     ),
                     Place::Reference => (
-                        format!("found: the digest asked for is {found}"),
-                        format!("to do: use {}@{signed}, or have the other one signed", repository(reference)),
+                        format!("found: what is asked for has {found}"),
+                        format!(
+                            "to do: use {}@{signed}; or have the other one signed, under a tag of its own",
+                            repository(reference)
+                        ),
                     ),
                 };
-                vec![format!("signed: {reference} is {signed}"), found, fix]
+                vec![format!("signed: {reference} has {}", Found::Manifest(*signed)), found, fix]
             }
-            Self::NotSigned { reference, signers, left_out } => {
-                let mut lines = Vec::new();
-                if signers.is_empty() {
-                    lines.push("missing: its repository has trust data, but none that releases this".to_owned()
-                            + &besides(left_out));
+            Self::NotSigned { reference, repository, signers, left_out } => {
+                let what = if signers.is_empty() {
+                    format!("{repository} has trust data, and none of it releases this image")
                 } else {
-                    lines.push("missing: it is not released; neither targets/releases nor targets names it".to_owned()
-                            + &besides(left_out));
-                    lines.push(signed_by(signers));
-                }
-                lines.push(format!("to do: have it signed, with `docker trust sign {reference}`"));
-                lines
+                    format!("it is not released; neither targets/releases nor targets of {repository} names it")
+                };
+                let missing = format!("missing: {what}{}", besides(left_out));
+                let signed = (!signers.is_empty()).then(|| signed_by(signers));
+                let is_own = |one: &Reference| one.repository == *repository;
+                let name = reference.parse().ok().filter(is_own);
+                let remedy = name.map_or_else(|| sign_in(repository), |name| sign(&name));
+                [Some(missing), signed, Some(format!("to do: {remedy}"))].into_iter().flatten().collect()
             }
             Self::NoTrustData { reference } => vec![
                 "missing: nobody has signed anything in this repository".to_owned(),
-                format!("to do: have it signed, with `docker trust sign {reference}`"),
+                format!("to do: {}", sign_as(reference)),
             ],
             Self::Unnamed { .. } => vec![
                 "missing: this image was neither pulled from nor pushed to a registered registry, \
@@ -154,15 +160,28 @@ impl Reason {
                 "to do: if that is meant, the operator can allow it with `{permission} = true` in \
                  the [api] section of countersign.toml"
             )],
-            Self::HostAccess { repository, access } => host_access(repository.as_ref(), access),
+            Self::HostAccess { repository, instead, access } => {
+                host_access(repository.as_ref(), instead.as_ref(), access)
+            }
             Self::TrustData { fault, .. } => vec![format!("to do: {}", mend(fault))],
             Self::Unavailable { remedy, .. } => vec![
                 "missing: there is no valid trust data for it on this node, so the answer is not known"
                     .to_owned(),
                 format!("to do: {remedy}"),
             ],
+            Self::Unread { remedy, .. } => vec![
+                "missing: what was signed, and whether this image is part of it, is not known on \
+                 this node"
+                    .to_owned(),
+                format!("to do: {remedy}"),
+            ],
             Self::Engine { .. } => vec![
                 "to do: see that countersign is given the engine's own socket (--engine)".to_owned(),
+            ],
+            Self::HostUnknown { .. } => vec![
+                "to do: mend that; or leave out the binds, volumes and runtimes that have to be \
+                 looked up"
+                    .to_owned(),
             ],
             Self::RenameUnderWay { .. } => vec![
                 "to do: try again, or call it by its whole ID (`docker ps --all --no-trunc`)".to_owned(),
@@ -184,16 +203,26 @@ fn asked(access: &[HostAccess]) -> String {
     told.join(", ")
 }
 
-fn host_access(repository: Option<&Repository>, access: &[HostAccess]) -> Vec<String> {
+fn host_access(
+    repository: Option<&Repository>,
+    instead: Option<&Repository>,
+    access: &[HostAccess],
+) -> Vec<String> {
     let danger = access.first().map(|one| format!("danger: with that it could {}", one.would()));
-    let remedy = match repository {
-        Some(repository) => format!(
+    let remedy = match (repository, instead) {
+        (_, Some(instead)) => format!(
+            "to do: leave it out; or ask for the image by its name in {instead}, whose rule \
+             allows this"
+        ),
+        (Some(repository), None) => format!(
             "to do: leave it out; or have the operator add to countersign.toml: [[rules]] with \
              repository = \"{repository}\" and allow_host_access = true"
         ),
-        None => "to do: leave it out; or mount it in a container whose repository a [[rules]] \
+        (None, None) => {
+            "to do: leave it out; or mount it in a container whose repository a [[rules]] \
                  entry of countersign.toml names, with allow_host_access = true"
-            .to_owned(),
+                .to_owned()
+        }
     };
     danger.into_iter().chain([remedy]).collect()
 }
@@ -243,9 +272,12 @@ fn signed_by(signers: &[Signer]) -> String {
 fn one_signer(signer: &Signer) -> String {
     let role = &signer.role;
     let who = match &signer.user {
-        Some(user) if signer.teams.is_empty() => format!("{} in {role}", user.escape_debug()),
         Some(user) => {
-            format!("{} (team {}) in {role}", user.escape_debug(), signer.teams.join(", "))
+            let teams = match signer.teams.as_slice() {
+                [] => String::new(),
+                teams => format!(" (team {})", teams.join(", ")),
+            };
+            format!("{}{teams} in {role} (key {})", user.escape_debug(), signer.key_id.short())
         }
         None => format!("key {} in {role}", signer.key_id),
     };
@@ -281,6 +313,46 @@ fn why_not(doubt: Doubt) -> String {
             "which does not count: its file was signed as targets/releases".to_owned()
         }
     }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(digest) => write!(f, "the manifest digest {digest}"),
+            Self::Image(id) => write!(f, "the image ID {id}"),
+        }
+    }
+}
+
+/// A route's pattern as people write it: engines' own marks left out.
+fn spoken(route: &str) -> String {
+    route.replace(":.*}", "}")
+}
+
+/// How to have an image signed. What is signed is a tag: neither a digest nor an ID is a
+/// name to sign.
+fn sign(reference: &Reference) -> String {
+    match reference {
+        Reference { repository, tag: Some(tag), .. } => {
+            format!("have it signed, with `docker trust sign {repository}:{tag}`")
+        }
+        Reference { repository, .. } => sign_in(repository),
+    }
+}
+
+fn sign_as(reference: &str) -> String {
+    reference.parse().map_or_else(
+        |_| "have it signed, under its name in the registry".to_owned(),
+        |reference| sign(&reference),
+    )
+}
+
+/// The same, where no tag is known.
+fn sign_in(repository: &Repository) -> String {
+    format!(
+        "have it signed under a tag, with `docker trust sign {repository}:TAG`; an image of \
+         several platforms is signed by its index, with `notary addhash`"
+    )
 }
 
 /// What to do depends on how near a signature came.

@@ -6,11 +6,13 @@
 //! - [`Policy`]: the same, checked, with certificates read. A `Policy` in memory is one
 //!   that can be applied.
 //! - [`plan`]: from an intent, what has to be proven, or a verdict at once.
+//! - [`unread`]: which signed digests have to be looked into, to know what they cover.
 //! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
 //!   last (`guard`, `paths`).
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
 mod assess;
+mod binding;
 mod build;
 mod document;
 mod evidence;
@@ -25,14 +27,15 @@ mod rules;
 mod survey;
 mod verdict;
 
+pub use binding::unread;
 pub use document::{ConfigError, OnViolation};
-pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Served};
+pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
 pub use judge::judge;
 pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};
-pub use reason::{Blame, Place, Reason, Shortfall};
+pub use reason::{Blame, Found, Place, Reason, Shortfall};
 pub use rules::{DockerConfig, Policy, Registry};
 pub use survey::{TeamState, UserKeyState};
 pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};

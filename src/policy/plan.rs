@@ -38,6 +38,8 @@ pub enum Subject {
     Container(String),
     /// The image of a container that is to be given more than it has.
     Running(String),
+    /// A command that was prepared in a container, by its ID.
+    Exec(String),
     /// No image: a volume.
     Volume,
     /// A digest that other nodes will run unasked.
@@ -65,10 +67,20 @@ pub fn plan(policy: &Policy, intent: Result<Intent, request::Refusal>) -> Plan {
         Intent::Pass | Intent::Rename => allow(),
         Intent::Guarded { permission, .. } if policy.allows(permission) => allow(),
         Intent::Guarded { permission, route } => forbid(permission, route),
-        Intent::Exec { route, .. } if !policy.allows(Permission::Exec) => {
+        Intent::Exec { route, .. } | Intent::ExecStart { route, .. }
+            if !policy.allows(Permission::Exec) =>
+        {
             forbid(Permission::Exec, route)
         }
-        Intent::Volume { .. } | Intent::Exec { .. } | Intent::Update { .. } if unguarded => allow(),
+        Intent::Volume { .. }
+        | Intent::Exec { .. }
+        | Intent::ExecStart { .. }
+        | Intent::Update { .. }
+            if unguarded =>
+        {
+            allow()
+        }
+        Intent::ExecStart { exec, .. } => prove(Subject::Exec(exec)),
         Intent::Pull(reference) => prove(Subject::Pull(reference)),
         Intent::Tag { name, .. } if !policy.guards_name(&name) => allow(),
         Intent::Tag { written, .. } => prove(Subject::Tag(written)),

@@ -1,7 +1,7 @@
 //! Why something is refused.
 
 use super::verdict::Signer;
-use crate::image::{Digest, Repository};
+use crate::image::{Digest, ImageId, Repository};
 use crate::request::{self, HostAccess, Permission};
 use crate::trust::notary;
 
@@ -15,9 +15,9 @@ pub enum Reason {
         reference: String,
         /// What was signed under it.
         signed: Digest,
-        /// What the engine holds, or the registry serves.
-        found: Digest,
-        /// Which of the two.
+        /// What is there instead.
+        found: Found,
+        /// Where.
         place: Place,
     },
     /// No trust data for the repository.
@@ -29,6 +29,8 @@ pub enum Reason {
     NotSigned {
         /// The name asked for.
         reference: String,
+        /// Whose trust data: that of the name, or one that the engine has the image from.
+        repository: Repository,
         /// Who signed the tag without its being released.
         signers: Vec<Signer>,
         /// What of the trust data could not be relied on, and why.
@@ -64,6 +66,8 @@ pub enum Reason {
     HostAccess {
         /// What proved the image, where an image is in question: a rule would have to name it.
         repository: Option<Repository>,
+        /// Another one that proves it too, and that a rule names: under its name, it may.
+        instead: Option<Repository>,
         /// All that is asked for and may not be had.
         access: Vec<HostAccess>,
     },
@@ -83,8 +87,22 @@ pub enum Reason {
         /// The name asked for.
         reference: String,
     },
+    /// Whether what was signed covers the image is not known: that could not be looked into.
+    Unread {
+        /// The name asked for.
+        reference: String,
+        /// Host and cause.
+        cause: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// The engine could not be asked what it holds.
     Engine {
+        /// What went wrong.
+        cause: String,
+    },
+    /// What it asks of the host could not be found out.
+    HostUnknown {
         /// What went wrong.
         cause: String,
     },
@@ -119,6 +137,15 @@ pub struct Shortfall {
     pub signers: Vec<Signer>,
     /// What of the trust data could not be relied on, and why.
     pub left_out: Vec<String>,
+}
+
+/// An image that is not the one that was signed, by what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The digest of its manifest or index.
+    Manifest(Digest),
+    /// Its ID, which is the digest of its configuration: no signature names such.
+    Image(ImageId),
 }
 
 /// Where another image was found than was signed.
@@ -163,7 +190,9 @@ impl Reason {
             Self::HostAccess { .. } => "host-access",
             Self::TrustData { fault, .. } => fault.code(),
             Self::Unavailable { .. } => "trust-data-unavailable",
+            Self::Unread { .. } => "manifest-unavailable",
             Self::Engine { .. } => "engine-unavailable",
+            Self::HostUnknown { .. } => "host-unknown",
             Self::RenameUnderWay { .. } => "rename-under-way",
             Self::StartUnderWay => "start-under-way",
             Self::NothingThere { .. } => "nothing-there",
@@ -187,7 +216,11 @@ impl Reason {
             | Self::RenameUnderWay { .. }
             | Self::StartUnderWay
             | Self::NothingThere { .. } => Blame::Request,
-            Self::TrustData { .. } | Self::Unavailable { .. } | Self::Engine { .. } => Blame::World,
+            Self::TrustData { .. }
+            | Self::Unavailable { .. }
+            | Self::Unread { .. }
+            | Self::Engine { .. }
+            | Self::HostUnknown { .. } => Blame::World,
             Self::Internal => Blame::Ours,
         }
     }
@@ -196,11 +229,16 @@ impl Reason {
     /// could not be looked up comes before all that was concluded without it.
     pub(super) fn rank(&self) -> u8 {
         match self {
-            Self::Internal => 9,
-            Self::Engine { .. } | Self::Unavailable { .. } | Self::TrustData { .. } => 8,
-            Self::SignatureMissing(_) => 7,
-            Self::OtherImage { .. } => 6,
-            Self::Unregistered { .. } | Self::NotSigned { .. } | Self::NoTrustData { .. } => 5,
+            Self::Internal => 10,
+            Self::Engine { .. }
+            | Self::HostUnknown { .. }
+            | Self::Unavailable { .. }
+            | Self::Unread { .. }
+            | Self::TrustData { .. } => 9,
+            Self::SignatureMissing(_) => 8,
+            Self::OtherImage { .. } => 7,
+            Self::NotSigned { .. } => 6,
+            Self::Unregistered { .. } | Self::NoTrustData { .. } => 5,
             Self::Unnamed { .. } | Self::NoImage { .. } => 4,
             Self::Request(_)
             | Self::NotPermitted { .. }

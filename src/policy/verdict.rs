@@ -32,6 +32,9 @@ pub enum Grant {
         digest: Digest,
         /// By these signatures; those with a doubt did not count.
         signers: Vec<Signer>,
+        /// The trust data of these repositories proves it as well, and nobody asked for it
+        /// by the name of one of them.
+        also: Vec<Repository>,
     },
 }
 

@@ -1,4 +1,5 @@
-//! `POST /containers/create`, `…/start`, `…/restart`, `…/rename`, `…/exec` and `…/update`.
+//! `POST /containers/create`, `…/start`, `…/restart`, `…/rename`, `…/exec` and `…/update`, and
+//! `POST /exec/{id}/start`.
 //!
 //! Source: `postContainersCreate`, `postContainersStart`, `postContainersRestart`,
 //! `postContainerRename`, `postContainerExecCreate` and `postContainerUpdate` of Docker
@@ -58,6 +59,11 @@ pub(super) fn exec(request: &Routed<'_>) -> Result<Intent, Refusal> {
         return Ok(Intent::Exec { container, access: vec![HostAccess::Privileged], route });
     }
     Ok(Intent::Guarded { permission, route })
+}
+
+/// The start of a command that was prepared by an `exec`, perhaps before anybody judged that.
+pub(super) fn exec_start(request: &Routed<'_>) -> Result<Intent, Refusal> {
+    Ok(Intent::ExecStart { exec: request.name()?.to_owned(), route: request.route })
 }
 
 /// New limits for a container. Engines take no devices from it today; what they may take is

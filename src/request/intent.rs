@@ -76,6 +76,13 @@ pub enum Intent {
         /// The pattern of the route, for messages.
         route: &'static str,
     },
+    /// Run a command that was prepared before, with what it was given then.
+    ExecStart {
+        /// The command's ID, as the caller wrote it.
+        exec: String,
+        /// The pattern of the route, for messages.
+        route: &'static str,
+    },
     /// Give a container more than it has.
     Update {
         /// The container's name or ID, as the caller wrote it.

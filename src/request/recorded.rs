@@ -47,6 +47,7 @@ pub(super) fn outcome(call: &Call) -> String {
         Ok(Intent::Exec { container, access, .. }) => {
             format!("exec {container}{}", asking(&access))
         }
+        Ok(Intent::ExecStart { exec, .. }) => format!("exec start {exec}"),
         Ok(Intent::Update { container, access }) => {
             format!("update {container}{}", asking(&access))
         }

@@ -175,7 +175,7 @@ impl Refusal {
                  type."
             }
             Self::AmbiguousName { .. } => "Spell member names exactly as the API documents them.",
-            Self::NoImage { .. } => "Name the image to run.",
+            Self::NoImage { .. } => "Make the container of an image, by its name.",
             Self::BadReference { .. } => {
                 "Write the image as name:tag or name@sha256:digest, in lower case."
             }

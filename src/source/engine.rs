@@ -54,8 +54,11 @@ pub struct LocalImage {
     /// Names and digests it was pulled or pushed under. The names are whatever a caller
     /// once used, and prove nothing. Entries of any other form are left out.
     pub repo_digests: Vec<(String, Digest)>,
-    /// Whether those digests are the engine's own and true, as those of graph drivers are.
-    pub has_true_digests: bool,
+    /// Whether a graph driver keeps it: then those digests are the engine's own and true, and
+    /// the ID is the digest of its configuration.
+    pub has_graph_driver: bool,
+    /// The architecture it says it is for.
+    pub architecture: String,
 }
 
 impl Engine {
@@ -83,7 +86,7 @@ impl Engine {
                 EngineError::BadAnswer(format!("the image ID {}: {error}", quote(text)))
             })
         };
-        let has_true_digests = image.has_graph_driver();
+        let has_graph_driver = image.has_graph_driver();
         let repo_digests = image.repo_digests.unwrap_or_default();
         Ok(Some(LocalImage {
             id: ImageId(digest(&image.id)?),
@@ -95,7 +98,8 @@ impl Engine {
                     Some((name.to_owned(), digest.parse().ok()?))
                 })
                 .collect(),
-            has_true_digests,
+            has_graph_driver,
+            architecture: image.architecture,
         }))
     }
 
@@ -218,6 +222,8 @@ struct ImageAnswer {
     descriptor: Option<DescriptorAnswer>,
     repo_digests: Option<Vec<String>>,
     graph_driver: Option<GraphDriverAnswer>,
+    #[serde(default)]
+    architecture: String,
 }
 
 #[derive(Deserialize)]
@@ -261,7 +267,7 @@ mod tests {
             if asked.line().contains("graph") {
                 ok(&format!(
                     r#"{{"Id":"{A}","RepoTags":["h.io/x:1"],"RepoDigests":["h.io/x@{B}",
-                        "h.io/y@sha512:00","nonsense"],"Os":"linux","Config":null,
+                        "h.io/y@sha512:00","nonsense"],"Os":"linux","Architecture":"arm64","Config":null,
                         "GraphDriver":{{"Name":"overlay2","Data":{{}}}}}}"#
                 ))
             } else if asked.line().contains("containerd") {
@@ -274,8 +280,10 @@ mod tests {
             }
         });
         let (a, b): (Digest, Digest) = (A.parse().unwrap(), B.parse().unwrap());
-        let expected = |descriptor, repo_digests, has_true_digests| {
-            Some(LocalImage { id: ImageId(a), descriptor, repo_digests, has_true_digests })
+        let expected = |descriptor, repo_digests, has_graph_driver| {
+            let architecture = if has_graph_driver { "arm64" } else { "" }.to_owned();
+            let id = ImageId(a);
+            Some(LocalImage { id, descriptor, repo_digests, has_graph_driver, architecture })
         };
         assert_eq!(
             engine.image("graph").await.unwrap(),

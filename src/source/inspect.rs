@@ -42,6 +42,15 @@ pub struct Mount {
     pub writable: bool,
 }
 
+/// A command that was prepared in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The whole ID of the container.
+    pub container: String,
+    /// Whether it will run with all of the host's rights.
+    pub privileged: bool,
+}
+
 /// A swarm service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -88,6 +97,15 @@ impl Engine {
             config_image: found.config.image,
             host_config: found.host_config.get().to_owned(),
             mounts: found.mounts.unwrap_or_default(),
+        }))
+    }
+
+    /// The prepared command of this ID. Nothing if there is none.
+    pub async fn exec(&self, id: &str) -> Result<Option<Exec>, EngineError> {
+        let found = self.get::<ExecAnswer>("exec", no_slash(id)?).await?;
+        Ok(found.map(|found| Exec {
+            container: found.container_id,
+            privileged: found.process_config.privileged.unwrap_or_default(),
         }))
     }
 
@@ -138,6 +156,19 @@ struct ContainerAnswer {
     config: ConfigAnswer,
     host_config: Box<RawValue>,
     mounts: Option<Vec<Mount>>,
+}
+
+#[derive(Deserialize)]
+struct ExecAnswer {
+    #[serde(rename = "ContainerID")]
+    container_id: String,
+    #[serde(rename = "ProcessConfig")]
+    process_config: ProcessAnswer,
+}
+
+#[derive(Deserialize)]
+struct ProcessAnswer {
+    privileged: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -222,6 +253,25 @@ mod tests {
             assert_eq!(engine.service(name).await.unwrap(), service, "{name}");
         }
         assert_eq!(seen.connections(), 1);
+    }
+
+    #[tokio::test]
+    async fn reads_prepared_commands() {
+        let (_folder, _seen, engine) = start(|asked| match asked.line() {
+            "GET /exec/strong/json" => ok(r#"{"ID":"e1","Running":false,"ContainerID":"c0ffee",
+                "ProcessConfig":{"tty":false,"entrypoint":"id","privileged":true}}"#),
+            "GET /exec/plain/json" => {
+                ok(r#"{"ID":"e2","ContainerID":"c0ffee","ProcessConfig":{"entrypoint":"id"}}"#)
+            }
+            "GET /exec/odd/json" => ok(r#"{"ID":"e3","ContainerID":"c0ffee"}"#),
+            _ => answer("404 Not Found", &[], r#"{"message":"no such exec instance"}"#),
+        });
+        for (id, privileged) in [("strong", true), ("plain", false)] {
+            let expected = Exec { container: "c0ffee".to_owned(), privileged };
+            assert_eq!(engine.exec(id).await.unwrap(), Some(expected), "{id}");
+        }
+        assert_eq!(engine.exec("gone").await.unwrap(), None);
+        assert!(engine.exec("odd").await.is_err());
     }
 
     #[tokio::test]

@@ -44,7 +44,7 @@ pub use engine_error::EngineError;
 pub use events::Starts;
 pub use host::{Daemon, FileFacts, Group, Host, Kind, is_roots_alone};
 pub use host_path::{has_folder, leads_to};
-pub use inspect::{Container, Defaults, Mount, Previous, Service, Volume};
+pub use inspect::{Container, Defaults, Exec, Mount, Previous, Service, Volume};
 pub use node::{ManagedPlugin, NodeInfo};
 pub use plugin::PluginSocket;
 pub use preface::{Greeted, greet};

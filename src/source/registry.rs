@@ -1,11 +1,11 @@
-//! Image registries: which manifest a tag names there now.
+//! Image registries: which manifest a tag names there now, and what a digest stands for.
 
 use hyper::Method;
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 
 use super::auth::Session;
 use super::clock::Deadline;
-use super::http::Call;
+use super::http::{Answer, Call};
 use super::unavailable::{Unavailable, quote};
 use super::url::Base;
 use crate::image::{Digest, Repository, Tag};
@@ -20,6 +20,8 @@ const MANIFESTS: HeaderValue = HeaderValue::from_static(
 );
 /// Where a registry says which digest it answers with.
 const DIGEST: &str = "docker-content-digest";
+/// Most bytes of a manifest or index: what engines and registries take.
+const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 
 /// An image registry (the OCI distribution API).
 pub struct Registry {
@@ -43,18 +45,11 @@ impl Registry {
         tag: &Tag,
         deadline: Deadline,
     ) -> Result<Option<Digest>, Unavailable> {
-        let path = repository.path();
         let at = self.session.at();
-        let url = self
-            .base
-            .join(&format!("v2/{path}/manifests/{tag}"))
-            .ok_or_else(|| Unavailable::bad_answer(at, "its URL cannot be built"))?;
-        let headers = HeaderMap::from_iter([(ACCEPT, MANIFESTS)]);
         // The answer to a HEAD has no body, whatever length it announces.
-        let call = Call { method: Method::HEAD, url, headers, max: 0, deadline };
-        let answer = match self.session.send(&call, &format!("repository:{path}:pull")).await {
-            Err(Unavailable::NotFound { .. }) => return Ok(None),
-            other => other?,
+        let Some(answer) = self.ask(Method::HEAD, repository, tag.as_str(), 0, deadline).await?
+        else {
+            return Ok(None);
         };
         let digest =
             answer.headers.get(DIGEST).ok_or_else(|| Unavailable::NoDigest { at: at.clone() })?;
@@ -63,6 +58,41 @@ impl Registry {
             let what = format!("the digest {} in its header: {error}", quote(&text));
             Unavailable::bad_answer(at, what)
         })
+    }
+
+    /// What the registry gives for a digest, or nothing if it has none such. The bytes are
+    /// whatever it chose to send: that they hash to the digest is for the caller to see.
+    pub async fn manifest(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<u8>>, Unavailable> {
+        let digest = digest.to_string();
+        let answer = self.ask(Method::GET, repository, &digest, MAX_MANIFEST, deadline).await?;
+        Ok(answer.map(|answer| answer.body))
+    }
+
+    /// Asks for a manifest, by tag or digest. Nothing if there is none.
+    async fn ask(
+        &self,
+        method: Method,
+        repository: &Repository,
+        which: &str,
+        max: u64,
+        deadline: Deadline,
+    ) -> Result<Option<Answer>, Unavailable> {
+        let path = repository.path();
+        let url = self
+            .base
+            .join(&format!("v2/{path}/manifests/{which}"))
+            .ok_or_else(|| Unavailable::bad_answer(self.session.at(), "its URL cannot be built"))?;
+        let headers = HeaderMap::from_iter([(ACCEPT, MANIFESTS)]);
+        let call = Call { method, url, headers, max, deadline };
+        match self.session.send(&call, &format!("repository:{path}:pull")).await {
+            Err(Unavailable::NotFound { .. }) => Ok(None),
+            other => other.map(Some),
+        }
     }
 }
 
@@ -98,6 +128,25 @@ mod tests {
         assert_eq!(asked.line(), "HEAD /v2/qa/app/manifests/1.0");
         let accept = asked.header("accept").unwrap();
         assert_eq!(accept.split(", ").count(), 4, "{accept}");
+    }
+
+    #[tokio::test]
+    async fn gives_whatever_a_digest_stands_for_there() {
+        let (server, remote) = Server::trusted(|asked| match asked.line() {
+            line if line.ends_with("aa") => answer("404 Not Found", &[], ""),
+            line if line.ends_with("bb") => answer("200 OK", &[], &"x".repeat(5 << 20)),
+            _ => answer("200 OK", &[], "any bytes"),
+        });
+        let repository = format!("{}/qa/app", server.host).parse().unwrap();
+        let get = |digest: Digest| remote.registry().manifest(&repository, digest, patient());
+        let bytes = get(DIGEST.parse().unwrap()).await.unwrap();
+        assert_eq!(bytes.as_deref(), Some(&b"any bytes"[..]));
+        let asked = &server.seen.requests()[0];
+        assert_eq!(asked.line(), format!("GET /v2/qa/app/manifests/{DIGEST}"));
+        assert_eq!(asked.header("accept").unwrap().split(", ").count(), 4);
+        assert_eq!(get(Digest::from_bytes([0xaa; 32])).await, Ok(None));
+        let large = get(Digest::from_bytes([0xbb; 32])).await;
+        assert!(matches!(large, Err(Unavailable::TooLarge { .. })), "{large:?}");
     }
 
     #[tokio::test]

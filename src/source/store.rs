@@ -1,8 +1,9 @@
 //! Trust data kept on this node: plain files, one folder a repository.
 //!
 //! `STATE/trust/HOST/PATH/_trust/` holds `root.json`, `timestamp.json` and so on, byte for
-//! byte as they were verified, and `versions.json`, the highest version seen of each role.
-//! No part of a repository's path can be called `_trust`, so folders cannot collide.
+//! byte as they were verified, and `versions.json`, the highest version seen of each role;
+//! below `manifests/`, what released digests stand for. No part of a repository's path can
+//! be called `_trust`, so folders cannot collide.
 //!
 //! Every file is written aside, synced and renamed into place, so that a reader sees the
 //! old one or the new one, whole.
@@ -138,6 +139,33 @@ impl Store {
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(at)
     }
 
+    /// Writes a file of a repository, and removes the oldest of its folder past `most`.
+    pub fn write_among(
+        &self,
+        repository: &Repository,
+        name: &str,
+        bytes: &[u8],
+        most: usize,
+    ) -> Result<(), StoreError> {
+        self.write(repository, name, bytes)?;
+        let path = self.folder(repository).join(name);
+        let folder = path.parent().unwrap_or(&self.dir);
+        let at = |error| StoreError { path: folder.to_owned(), error };
+        // Others write there, too: what is gone by now need not be removed.
+        let entries = fs::read_dir(folder).map_err(at)?.filter_map(Result::ok);
+        let age =
+            |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+        let mut files: Vec<_> = entries.filter_map(age).collect();
+        files.sort_unstable();
+        for (_, old) in files.iter().rev().skip(most) {
+            match fs::remove_file(old) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// A JSON file of a repository, or an empty value where there is none. One that cannot
     /// be read is an error: to take it for empty would forget what was seen.
     pub fn read_json<T: DeserializeOwned + Default>(
@@ -209,6 +237,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(Store::look(&dir.path().join("state")).repositories().unwrap().is_empty());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_keeps_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let repository: Repository = "h.io/a".parse().unwrap();
+        for number in 0..5 {
+            store.write_among(&repository, &format!("m/{number}.json"), b"x", 3).unwrap();
+            let path = store.folder(&repository).join(format!("m/{number}.json"));
+            let age = std::time::Duration::from_secs(100 - number);
+            let written = std::time::SystemTime::UNIX_EPOCH
+                + std::time::Duration::from_secs(1_000_000_000)
+                - age;
+            File::options().write(true).open(path).unwrap().set_modified(written).unwrap();
+        }
+        assert_eq!(store.names(&repository).unwrap(), ["m/2", "m/3", "m/4"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ crate::stories![
     what_was_made_before_is_judged_at_its_start,
     a_running_container_gets_no_more,
     no_container_moves_what_another_binds,
+    a_command_prepared_before_gets_no_more,
     services_reach_no_node,
     a_guard_that_logs_lets_everything_by,
 ];
@@ -154,7 +155,11 @@ fn what_was_made_before_is_judged_at_its_start(stage: &Stage) {
     engine.docker(format!("create --name bound -v /etc:/h {app}:1")).expect_ok();
     engine.docker(format!("create --name heir --volumes-from bound {app}:1")).expect_ok();
     engine.docker(format!("create --name plain -v /srv:/h {app}:1")).expect_ok();
+    // Of no image at all, to be filled with files.
+    let bare = r#"{"Image":"","Cmd":["/bin/sh"]}"#;
+    engine.post_in_background("containers/create?name=bare", bare).outcome(stage).expect_ok();
     let node = Node::guarding(stage, engine, &policy);
+    node.docker("start bare").expect_denied("the container names no image");
     // Engines add the option to what is privileged.
     let strong = "Privileged, security option \"label=disable\"";
     expect_refused(node.docker("start strong"), &app, strong);
@@ -172,6 +177,29 @@ fn a_running_container_gets_no_more(stage: &Stage) {
     node.docker("exec web echo inside").expect_ok().and_says("inside");
     expect_refused(node.docker("exec --privileged web echo inside"), &app, "Privileged");
     node.docker("update --memory 64m --memory-swap 64m web").expect_ok();
+}
+
+/// The engine keeps prepared commands while it runs: it is told of its plugin by a reload.
+fn a_command_prepared_before_gets_no_more(stage: &Stage) {
+    let (app, policy) = stage.signed_app();
+    let engine = Engine::unguarded(stage);
+    engine.docker(format!("run --detach --name web --entrypoint sleep {app}:1 100")).expect_ok();
+    let prepare = |privileged: bool| {
+        let config = format!(r#"{{"Cmd":["true"],"Privileged":{privileged}}}"#);
+        let answer = engine.post_in_background("containers/web/exec", &config).outcome(stage);
+        answer.expect_ok().json_lines()[0]["Id"].as_str().unwrap().to_owned()
+    };
+    let (strong, plain) = (prepare(true), prepare(false));
+    let node = Node::guarding_at_once(stage, engine, &policy);
+    let start = |id: &str| {
+        node.engine
+            .post_in_background(&format!("exec/{id}/start"), r#"{"Detach":true}"#)
+            .outcome(stage)
+    };
+    let refused = format!("{app} may not reach the host, and it asks for Privileged");
+    start(&strong).expect_failure().and_says(refused);
+    start(&plain).expect_ok();
+    start(&"0".repeat(64)).expect_failure().and_says("No such exec instance");
 }
 
 fn services_reach_no_node(stage: &Stage) {

@@ -25,6 +25,7 @@ mod managed;
 mod node;
 mod ordinary;
 mod outcome;
+mod platforms;
 mod policy;
 mod prepared;
 mod races;
@@ -84,6 +85,7 @@ fn main() {
         doctor::STORIES,
         managed::STORIES,
         faults::STORIES,
+        platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
         recorded::STORIES,

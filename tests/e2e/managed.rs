@@ -64,6 +64,11 @@ fn a_managed_plugin_guards_its_engine(stage: &Stage) {
         .docker(format!("plugin disable --force {name}"))
         .expect_failure()
         .and_says("authorization denied by plugin");
+    // In the engine's log, what is no error is none.
+    let log = stage.script(&["engine", "logs", engine.name()]);
+    let decided = log.text().lines().filter(|line| line.contains("server::answer: decided"));
+    let levels: Vec<_> = decided.map(|line| line.contains("level=info")).collect();
+    assert!(!levels.is_empty() && levels.iter().all(|is_info| *is_info), "{}", log.text());
 }
 
 /// The trust server's port in the engine's own network, where its plugin looks for it.

@@ -27,7 +27,12 @@ impl<'a> Node<'a> {
     /// A node that obeys this policy.
     #[track_caller]
     pub fn obeying(stage: &'a Stage, policy: &Policy) -> Self {
-        let engine = Engine::absent(stage);
+        Self::beginning(stage, Engine::absent(stage), policy)
+    }
+
+    /// A node whose engine has not been started yet.
+    #[track_caller]
+    pub fn beginning(stage: &'a Stage, engine: Engine<'a>, policy: &Policy) -> Self {
         let plugin = Plugin::start(stage, policy, &engine);
         engine.start(&["--plugin", &plugin.name]);
         Self { engine, plugin }
@@ -39,6 +44,23 @@ impl<'a> Node<'a> {
         let plugin = Plugin::start(stage, policy, &engine);
         stage.script(&["engine", "stop", &engine.name]);
         engine.start(&["--plugin", &plugin.name]);
+        Self { engine, plugin }
+    }
+
+    /// A node that an engine becomes while it runs, by reading its configuration again.
+    #[track_caller]
+    pub fn guarding_at_once(stage: &'a Stage, engine: Engine<'a>, policy: &Policy) -> Self {
+        let plugin = Plugin::start(stage, policy, &engine);
+        let file = engine.socket().with_file_name("daemon.json");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        config["authorization-plugins"] = serde_json::json!([plugin.name]);
+        std::fs::write(&file, config.to_string()).unwrap();
+        let pid = stage.script(&["engine", "pid", &engine.name]);
+        let mut hang_up = Command::new("kill");
+        stage.run("kill -HUP", hang_up.args(["-HUP", pid.text()])).expect_ok();
+        let denied = |outcome: &Outcome| outcome.says("authorization denied by plugin");
+        engine.await_answer("commit none none:1", denied);
         Self { engine, plugin }
     }
 

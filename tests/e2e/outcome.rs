@@ -74,12 +74,16 @@ impl Outcome {
         self
     }
 
+    /// Whether its output or its complaint contains this.
+    pub fn says(&self, text: &str) -> bool {
+        self.stdout.contains(text) || self.stderr.contains(text)
+    }
+
     /// Its output or its complaint contains this.
     #[track_caller]
     pub fn and_says(self, text: impl AsRef<str>) -> Self {
         let text = text.as_ref();
-        let said = self.stdout.contains(text) || self.stderr.contains(text);
-        assert!(said, "should have said {text:?}: {self}");
+        assert!(self.says(text), "should have said {text:?}: {self}");
         self
     }
 
@@ -106,6 +110,11 @@ impl Outcome {
     /// All it said, and how it ended.
     pub fn said(&self) -> String {
         format!("{}{}[{:?}]\n", self.stdout, self.stderr, self.code)
+    }
+
+    /// Its output, to the last byte.
+    pub fn stdout(&self) -> &str {
+        &self.stdout
     }
 
     /// Its output as JSON, one value in each line.

@@ -16,6 +16,8 @@ use crate::stage::Stage;
 
 crate::stories![
     a_tag_moved_while_a_container_is_made_of_it,
+    a_tag_loaded_while_a_container_is_made_or_started,
+    a_tag_committed_while_a_container_is_made_or_started,
     a_name_given_away_while_it_is_started,
     a_start_that_takes_long_keeps_names_and_nothing_else,
 ];
@@ -65,6 +67,61 @@ fn a_tag_moved_while_a_container_is_made_of_it(stage: &Stage) {
     node.docker(format!("create --name raced {app}:1")).expect_denied(NOT_MET);
     node.docker(format!("pull {app}:1")).expect_ok();
     node.docker(format!("create --name raced {app}:1")).expect_ok();
+}
+
+/// The archive holds another image under the signed name.
+fn a_tag_loaded_while_a_container_is_made_or_started(stage: &Stage) {
+    let scene = scene(stage);
+    let archive = stage.dir().join("other.tar").display().to_string();
+    let app = &scene.app;
+    for command in [
+        format!("tag {app}:1 kept:1"),
+        format!("tag {app}:other {app}:1"),
+        format!("save --output {archive} {app}:1"),
+        format!("tag kept:1 {app}:1"),
+    ] {
+        scene.engine.docker(command).expect_ok();
+    }
+    moved_while_made_or_started(stage, scene, &format!("load --input {archive}"));
+}
+
+/// A container of the unsigned image becomes another image under the signed name.
+fn a_tag_committed_while_a_container_is_made_or_started(stage: &Stage) {
+    let scene = scene(stage);
+    scene.engine.docker(format!("create --name worse {}:other", scene.app)).expect_ok();
+    let commit = format!("commit worse {}:1", scene.app);
+    moved_while_made_or_started(stage, scene, &commit);
+}
+
+/// What is made is judged by the image it was really made of; what is started has its image
+/// already, whatever the name means by then.
+#[track_caller]
+fn moved_while_made_or_started(stage: &Stage, scene: Scene<'_>, moves: &str) {
+    let Scene { engine, app, relay, policy } = scene;
+    engine.docker(format!("create --name made {app}:1")).expect_ok();
+    let opened = policy.with("[api]\nload = true\ncommit = true");
+    let node = Node::guarding(stage, engine, &opened);
+    let image = format!("inspect --format {{{{.Id}}}} {app}:1");
+    let signed = node.docker(&image).expect_ok().text().to_owned();
+
+    relay.hold();
+    let start = node.engine.in_background("start --attach made");
+    relay.wait_for_a_question();
+    node.docker(moves).expect_ok();
+    relay.pass();
+    start.outcome(stage).expect_ok().and_says("hello").and_never_says("gotcha");
+    assert_ne!(node.docker(&image).expect_ok().text(), signed, "the name means another image");
+
+    node.docker(format!("pull {app}:1")).expect_ok();
+    assert_eq!(node.docker(&image).expect_ok().text(), signed);
+    relay.hold();
+    let create = node.engine.in_background(&format!("create --name raced {app}:1"));
+    relay.wait_for_a_question();
+    node.docker(moves).expect_ok();
+    relay.pass();
+    create.outcome(stage).expect_denied(NOT_MET).and_says("stands under that name on this engine");
+    node.docker("start raced").expect_failure();
+    assert!(!node.docker("ps --all").expect_ok().text().contains("raced"), "it was removed");
 }
 
 fn a_name_given_away_while_it_is_started(stage: &Stage) {

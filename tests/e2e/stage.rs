@@ -151,6 +151,54 @@ impl Stage {
         self.script(&["image", image, text]);
     }
 
+    /// Makes an image that says it is for this architecture, and pushes it without any
+    /// signature. Its manifest's digest.
+    #[track_caller]
+    pub fn push_for(&self, image: &str, architecture: &str, text: &str) -> String {
+        self.script(&["image", "--arch", architecture, image, text]);
+        self.user("admin").docker(format!("push {image}")).expect_ok();
+        self.digest(image)
+    }
+
+    /// Asks the registry's API, and gives the answer's body.
+    #[track_caller]
+    pub fn ask_registry(&self, arguments: &[&str], path: &str) -> Outcome {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--cacert"]).arg(self.lab.ca());
+        curl.args(arguments).arg(format!("https://{}/v2/{path}", self.lab.registry()));
+        self.run(&format!("curl {} …/v2/{path}", arguments.join(" ")), &mut curl).expect_ok()
+    }
+
+    /// Makes an index of what stands in the same repository under these digests, as
+    /// `docker manifest push` does.
+    #[track_caller]
+    pub fn push_index(&self, image: &str, platforms: &[(&str, &str)]) -> Index {
+        const INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+        const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+        let (repository, tag) = image.rsplit_once(':').expect("images of ours have tags");
+        let path = repository.split_once('/').expect("and a registry").1;
+        let accept = format!("Accept: {MANIFEST}");
+        let entry = |&(architecture, digest): &(&str, &str)| {
+            let asked = format!("{path}/manifests/{digest}");
+            let manifest = self.ask_registry(&["--header", &accept], &asked);
+            serde_json::json!({"mediaType": MANIFEST, "digest": digest,
+                "size": manifest.stdout().len(),
+                "platform": {"os": "linux", "architecture": architecture}})
+        };
+        let manifests: Vec<_> = platforms.iter().map(entry).collect();
+        let text = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX,
+            "manifests": manifests})
+        .to_string();
+        let file = self.dir.join("index.json");
+        std::fs::write(&file, &text).unwrap();
+        let (data, kind) = (format!("@{}", file.display()), format!("Content-Type: {INDEX}"));
+        let put = ["--request", "PUT", "--data-binary", &data, "--header", &kind];
+        self.ask_registry(&put, &format!("{path}/manifests/{tag}"));
+        let sum = self.run("sha256sum index.json", Command::new("sha256sum").arg(&file));
+        let hex = sum.expect_ok().text().split(' ').next().unwrap().to_owned();
+        Index { image: image.to_owned(), size: text.len(), hex }
+    }
+
     /// Makes an image and pushes it without any signature.
     #[track_caller]
     pub fn push_unsigned(&self, image: &str, text: &str) {
@@ -203,6 +251,31 @@ impl Stage {
             .next_back()
             .expect("pushed, so it has a digest")
             .to_owned()
+    }
+}
+
+/// An index in the lab's registry.
+pub struct Index {
+    image: String,
+    size: usize,
+    hex: String,
+}
+
+impl Index {
+    pub fn digest(&self) -> String {
+        format!("sha256:{}", self.hex)
+    }
+
+    /// Signs it under its tag, as people sign what `docker trust sign` cannot.
+    #[track_caller]
+    pub fn sign(&self, stage: &Stage, signer: &'static str) {
+        let (repository, tag) = self.image.rsplit_once(':').expect("images of ours have tags");
+        let Self { size, hex, .. } = self;
+        let roles = format!("--roles targets/releases --roles targets/{signer}");
+        stage
+            .user(signer)
+            .notary(format!("addhash -p {repository} {tag} {size} --sha256 {hex} {roles}"))
+            .expect_ok();
     }
 }
 

@@ -254,7 +254,8 @@ fn an_earlier_release_list_in_the_place_of_cis_own_role_counts_for_nothing(stage
     let node = Node::obeying(stage, &policy(stage));
     node.docker(format!("run --rm {app}:evil"))
         .expect_denied(NOT_MET)
-        .and_says("targets/jenkins, which does not count");
+        .and_says("in targets/jenkins (key ")
+        .and_says("which does not count: its file was signed as targets/releases");
 }
 
 fn a_signed_image_runs_under_any_local_name_and_by_its_id(stage: &Stage) {

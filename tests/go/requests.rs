@@ -103,6 +103,7 @@ fn fits(intent: &Intent, answer: &Answer<'_>) -> bool {
         Intent::Rollback { service } => named("/services/{id}/update", service),
         Intent::Volume { .. } => answer.route == "/volumes/create",
         Intent::Exec { container, .. } => named("/containers/{name:.*}/exec", container),
+        Intent::ExecStart { exec, .. } => named("/exec/{name:.*}/start", exec),
         Intent::Update { container, .. } => named("/containers/{name:.*}/update", container),
     }
 }

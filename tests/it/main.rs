@@ -23,6 +23,7 @@ mod node;
 mod notary;
 mod notary_faults;
 mod packaging;
+mod platforms;
 mod proxy;
 mod repositories;
 mod scene;

@@ -71,7 +71,7 @@ struct Linux {
 #[test]
 fn the_manifest_fits_the_programs_defaults() {
     let manifest: Manifest = serde_json::from_str(&file("config.json")).unwrap();
-    assert_eq!(manifest.entrypoint, ["/countersign", "serve"]);
+    assert_eq!(manifest.entrypoint, ["/countersign", "serve", "--log-stdout"]);
     assert_eq!(manifest.interface.types, ["docker.authz/1.0"]);
     assert!(SOCKET.ends_with(&format!("/{}", manifest.interface.socket)));
     assert_eq!(manifest.network["type"], "host", "registries and trust servers are out there");

@@ -12,6 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::builder::Server;
 use crate::node::until;
 use crate::repositories::Recorded;
 
@@ -48,6 +49,8 @@ pub struct StaticServer {
 
 struct State {
     repositories: BTreeMap<String, Recorded>,
+    /// What is served beside recordings, by its path without hashes.
+    files: BTreeMap<String, Vec<u8>>,
     mood: Mood,
     door: Door,
     closed: bool,
@@ -60,6 +63,7 @@ impl StaticServer {
         let (ca, config) = identity();
         let state = State {
             repositories: BTreeMap::new(),
+            files: BTreeMap::new(),
             mood: Mood::Serve,
             door: Door::Open,
             closed: false,
@@ -88,6 +92,23 @@ impl StaticServer {
     pub fn publish(&self, recording: &str) {
         let recorded = Recorded::open(recording);
         self.state.lock().unwrap().repositories.insert(recorded.gun.to_string(), recorded);
+    }
+
+    /// Serves a built repository's trust data.
+    pub fn publish_built(&self, gun: &str, built: &Server) {
+        for (name, bytes) in &built.0 {
+            self.serve(&format!("/v2/{gun}/_trust/tuf/{name}"), bytes.clone());
+        }
+    }
+
+    /// Serves bytes at a path.
+    pub fn serve(&self, path: &str, bytes: Vec<u8>) {
+        self.state.lock().unwrap().files.insert(path.to_owned(), bytes);
+    }
+
+    /// Serves there nothing any more.
+    pub fn withdraw(&self, path: &str) {
+        self.state.lock().unwrap().files.remove(path);
     }
 
     pub fn set(&self, mood: Mood) {
@@ -178,7 +199,10 @@ impl State {
         let Some((gun, file)) =
             path.strip_prefix("/v2/").and_then(|path| path.split_once("/_trust/tuf/"))
         else {
-            return (404, Vec::new());
+            if let Some((_, manifest)) = path.rsplit_once("/manifests/") {
+                self.requests.push(manifest.to_owned());
+            }
+            return self.files.get(path).map_or((404, Vec::new()), |file| (200, file.clone()));
         };
         self.requests.push(format!("{gun}/{}", plain(file).0));
         let wanted = match self.door {
@@ -191,6 +215,9 @@ impl State {
         }
         if let Mood::Status(status) = self.mood {
             return (status, Vec::new());
+        }
+        if let Some(file) = self.files.get(&format!("/v2/{gun}/_trust/tuf/{}", plain(file).0)) {
+            return (200, file.clone());
         }
         match self.repositories.get(gun).and_then(|repository| find(repository, file)) {
             Some(bytes) => (200, bytes),

@@ -1,6 +1,6 @@
 //! Verified trust data, and what it says of a tag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -147,17 +147,24 @@ impl TrustData {
         tags
     }
 
-    /// The tags that any role names with `digest`, released or not: for explanations.
-    pub fn mentions(&self, digest: Digest) -> Vec<(&str, &Role)> {
-        let of = |loaded: &'_ LoadedRole| loaded.targets.iter().any(|(_, d)| *d == digest);
-        self.roles
-            .iter()
-            .filter(|loaded| of(loaded))
-            .flat_map(|loaded| {
-                let tags = loaded.targets.iter().filter(move |(_, d)| **d == digest);
-                tags.map(move |(tag, _)| (tag.as_str(), &loaded.role))
-            })
-            .collect()
+    /// All that is released: each tag and its digest, in order of tag.
+    pub fn releases(&self, now: Timestamp) -> BTreeMap<&str, Digest> {
+        let mut found = BTreeMap::new();
+        for loaded in self.released_roles(now) {
+            for tag in loaded.targets.keys().filter(|tag| tag.parse::<Tag>().is_ok()) {
+                if let Some(digest) = loaded.digest_of(tag) {
+                    found.entry(tag.as_str()).or_insert(digest);
+                }
+            }
+        }
+        found
+    }
+
+    /// The tags that any role names with `digest`, released or not, in order: for
+    /// explanations.
+    pub fn mentions(&self, digest: Digest) -> BTreeSet<&str> {
+        let targets = self.roles.iter().flat_map(|loaded| loaded.targets.iter());
+        targets.filter(|(_, target)| **target == digest).map(|(tag, _)| tag.as_str()).collect()
     }
 
     /// Every key that really signed something about `tag`, with the digest it signed and

@@ -4,7 +4,7 @@
 //! comes of it and answers who signed a tag. Rules and format: Notary 0.7.
 //!
 //! - `canonical`, `key`, `metadata`: the format.
-//! - `signed`, `root`, `tree`, `update`: the verification.
+//! - `signed`, `root`, `tree`, `update`, `steps`: the verification.
 //! - `data`: the answers; `stated`: what a file says of itself, unverified.
 //! - `limits`: the budgets; `fault`: what can be wrong.
 
@@ -19,6 +19,7 @@ mod role;
 mod root;
 mod signed;
 mod stated;
+mod steps;
 mod tree;
 mod update;
 

@@ -1,5 +1,6 @@
 //! One update of one repository, as a state machine: it says which file it wants, is
 //! given bytes and the time, and ends in [`TrustData`] or a [`Fault`]. It performs no IO.
+//! What each file does once it is there is in `steps`.
 //!
 //! Source: `client/tufclient.go` of Notary 0.7 (`Update`, `bootstrapClient`,
 //! `updateRoot`), in this order:
@@ -29,10 +30,9 @@ use super::data::TrustData;
 use super::fault::Fault;
 use super::history::{Examined, History};
 use super::limits;
-use super::metadata::{Envelope, FileMeta, Listing, RoleKeys, Root};
+use super::metadata::{Envelope, FileMeta, Listing, Root};
 use super::role::{FileName, Role};
 use super::root::{self, RootPolicy};
-use super::signed::{Signers, threshold};
 use super::tree::{Pending, Tree};
 use crate::image::{Digest, Repository};
 use crate::trust::crypto::sha256;
@@ -58,26 +58,26 @@ impl Wanted {
 
 /// An update under way.
 pub struct Update {
-    gun: Repository,
-    policy: RootPolicy,
-    floor: BTreeMap<String, u64>,
-    root: Option<TrustedRoot>,
-    stage: Stage,
+    pub(super) gun: Repository,
+    pub(super) policy: RootPolicy,
+    pub(super) floor: BTreeMap<String, u64>,
+    pub(super) root: Option<TrustedRoot>,
+    pub(super) stage: Stage,
     /// The fault that made the newest root be fetched. Set at most once an update.
-    setback: Option<Fault>,
-    timestamp: Option<Listing>,
-    snapshot: Option<Listing>,
-    tree: Tree,
-    examined: BTreeMap<String, Examined>,
-    total: u64,
+    pub(super) setback: Option<Fault>,
+    pub(super) timestamp: Option<Listing>,
+    pub(super) snapshot: Option<Listing>,
+    pub(super) tree: Tree,
+    pub(super) examined: BTreeMap<String, Examined>,
+    pub(super) total: u64,
 }
 
-struct TrustedRoot {
-    root: Root,
-    sha256: Digest,
+pub(super) struct TrustedRoot {
+    pub root: Root,
+    pub sha256: Digest,
 }
 
-enum Stage {
+pub(super) enum Stage {
     /// The newest root.
     Root,
     /// The root of this version, between the known one and `newest`.
@@ -300,192 +300,6 @@ impl Update {
             }
             // Nothing was wanted.
             Stage::Done | Stage::Refused(_) => Ok(()),
-        }
-    }
-
-    fn newest_root(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
-        let digest = Digest::from_bytes(sha256(bytes));
-        if let (Some(known), Some(setback)) = (&self.root, &self.setback)
-            && known.sha256 == digest
-        {
-            return Err(setback.clone());
-        }
-        let file = Envelope::read(Role::Root, bytes)?;
-        let known = self.root.as_ref().map(|known| &known.root);
-        match root::verify(&file, &self.gun, known, &self.policy, true, now) {
-            Ok(root) => {
-                self.not_older(&Role::Root, root.header.version)?;
-                root.header.check_current(&Role::Root, now)?;
-                self.trust(root, digest);
-                self.restart();
-                Ok(())
-            }
-            // More than one rotation behind: walk the roots between.
-            Err(Fault::RootRotation { known, offered }) if offered > known + 1 => {
-                if offered - known > limits::ROOT_CHAIN {
-                    let (what, limit) = ("versions since the one known", limits::ROOT_CHAIN);
-                    return Err(Fault::TooMany { role: Role::Root, what, limit });
-                }
-                self.stage = Stage::RootChain { version: known + 1, newest: bytes.to_vec() };
-                Ok(())
-            }
-            Err(fault) => Err(fault),
-        }
-    }
-
-    fn chained_root(
-        &mut self,
-        bytes: &[u8],
-        version: u64,
-        newest: Vec<u8>,
-        now: Timestamp,
-    ) -> Result<(), Fault> {
-        let file = Envelope::read(Role::Root, bytes)?;
-        let known = self.root.as_ref().map(|known| &known.root);
-        let root = root::verify(&file, &self.gun, known, &self.policy, false, now)?;
-        if root.header.version != version {
-            let what = format!("{version}.root.json says version {}", root.header.version);
-            return Err(Fault::malformed(&Role::Root, &what));
-        }
-        self.trust(root, Digest::from_bytes(sha256(bytes)));
-        let newest_version = Envelope::read(Role::Root, &newest)?.root()?.header.version;
-        if version + 1 < newest_version {
-            self.stage = Stage::RootChain { version: version + 1, newest };
-            return Ok(());
-        }
-        self.stage = Stage::Root;
-        self.newest_root(&newest, now)
-    }
-
-    fn load_timestamp(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
-        let file = Envelope::read(Role::Timestamp, bytes)?;
-        self.signed_by_root(&file, |root| &root.timestamp)?;
-        let timestamp = file.listing()?;
-        self.not_older(&file.role, timestamp.header.version)?;
-        timestamp.header.check_current(&file.role, now)?;
-        timestamp.names(&file.role, &[Role::Snapshot])?;
-        self.timestamp = Some(timestamp);
-        self.stage = Stage::Snapshot;
-        Ok(())
-    }
-
-    fn load_snapshot(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
-        let file = Envelope::read(Role::Snapshot, bytes)?;
-        self.signed_by_root(&file, |root| &root.snapshot)?;
-        let snapshot = file.listing()?;
-        self.not_older(&file.role, snapshot.header.version)?;
-        snapshot.header.check_current(&file.role, now)?;
-        snapshot.names(&file.role, &[Role::Root, Role::Targets])?;
-        let names = snapshot.meta.get("root").map(|meta| meta.sha256);
-        let ours = self.root.as_ref().map(|root| root.sha256);
-        self.snapshot = Some(snapshot);
-        if names != ours {
-            return Err(Fault::Hash { role: Role::Root, parent: Role::Snapshot });
-        }
-        self.stage = Stage::Targets;
-        Ok(())
-    }
-
-    fn load_targets(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
-        let file = Envelope::read(Role::Targets, bytes)?;
-        let signers = self.signed_by_root(&file, |root| &root.targets)?;
-        let targets = file.targets()?;
-        self.not_older(&file.role, targets.header.version)?;
-        targets.header.check_current(&file.role, now)?;
-        self.tree.load(&file, targets, vec![String::new()], None, signers)?;
-        self.next_delegation();
-        Ok(())
-    }
-
-    fn load_delegation(
-        &mut self,
-        pending: Pending,
-        bytes: &[u8],
-        now: Timestamp,
-    ) -> Result<(), Fault> {
-        let Pending { delegation, paths, parent } = pending;
-        let file = Envelope::read(Role::Delegation(delegation.name.clone()), bytes)?;
-        let targets = file.targets()?;
-        self.not_older(&file.role, targets.header.version)?;
-        if let Some(why) = delegation.keys.keys.iter().find_map(|key| key.weakness) {
-            return Err(Fault::WeakKey { role: file.role, why });
-        }
-        let checked = threshold(&file, &delegation.keys)
-            .and_then(|signers| targets.header.check_current(&file.role, now).map(|()| signers));
-        match checked {
-            Ok(signers) => self.tree.load(&file, targets, paths, Some(parent), signers)?,
-            // Nobody's fault but the signer's: the rest of the repository stands.
-            Err(fault @ (Fault::Expired { .. } | Fault::Threshold { .. })) => {
-                self.tree.left_out.push((delegation.name, fault));
-            }
-            Err(fault) => return Err(fault),
-        }
-        self.next_delegation();
-        Ok(())
-    }
-
-    /// Goes on to the next delegation, then to the earlier lists.
-    fn next_delegation(&mut self) {
-        let next =
-            self.snapshot.as_ref().and_then(|snapshot| self.tree.next(snapshot, &self.floor));
-        match next {
-            Some(pending) => self.stage = Stage::Delegation(Box::new(pending)),
-            None => self.examine_after(0),
-        }
-    }
-
-    /// Goes on to the next earlier list that some file is to be held against.
-    fn examine_after(&mut self, version: u64) {
-        self.stage = match self.tree.next_suspect(version, &self.examined) {
-            Some(version) => Stage::EarlierList(version),
-            None => Stage::Done,
-        };
-    }
-
-    /// Trusts a root. As in TUF (section 5.3.11), what was seen under keys that it
-    /// replaces no longer binds: else whoever once held them could set versions so high
-    /// that nobody ever reaches them again.
-    fn trust(&mut self, root: Root, sha256: Digest) {
-        if let Some(TrustedRoot { root: old, .. }) = &self.root {
-            if !old.timestamp.has_same_keys(&root.timestamp) {
-                self.floor.remove(Role::Timestamp.as_str());
-            }
-            if !old.snapshot.has_same_keys(&root.snapshot) {
-                self.floor.remove(Role::Snapshot.as_str());
-            }
-            if !old.targets.has_same_keys(&root.targets) {
-                self.floor.retain(|role, _| !role.starts_with(Role::Targets.as_str()));
-            }
-        }
-        self.floor.insert(Role::Root.to_string(), root.header.version);
-        self.root = Some(TrustedRoot { root, sha256 });
-    }
-
-    /// Forgets all but the root, and goes on with the timestamp.
-    fn restart(&mut self) {
-        self.timestamp = None;
-        self.snapshot = None;
-        self.tree = Tree::default();
-        self.stage = Stage::Timestamp;
-    }
-
-    fn signed_by_root(
-        &self,
-        file: &Envelope<'_>,
-        keys: impl Fn(&Root) -> &RoleKeys,
-    ) -> Result<Signers, Fault> {
-        match &self.root {
-            Some(known) => threshold(file, keys(&known.root)),
-            None => Err(Fault::Missing { file: "root.json".to_owned(), parent: Role::Root }),
-        }
-    }
-
-    fn not_older(&self, role: &Role, offered: u64) -> Result<(), Fault> {
-        match self.floor.get(role.as_str()) {
-            Some(&seen) if offered < seen => {
-                Err(Fault::Rollback { role: role.clone(), offered, seen })
-            }
-            _ => Ok(()),
         }
     }
 }

@@ -251,6 +251,11 @@ pub fn root_key(name: &str) -> Key {
     named("root", name, || Key::ecdsa().certified(&paper(GUN)))
 }
 
+/// The root key of another repository, the same for the same one.
+pub fn root_key_of(repository: &str) -> Key {
+    named("root of", repository, || Key::ecdsa().certified(&paper(repository)))
+}
+
 /// The name of the key with this canonical ID; the ID where it has none.
 pub fn name_of(id: &str) -> String {
     let named = NAMED.lock().unwrap();

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::repositories::{Outcome, drive, first_use};
 use json::{canonical, sha256, sha512, wire};
-use key::{Key, person, role_key, root_key};
+use key::{Key, person, role_key, root_key, root_key_of};
 
 /// The repository's name.
 pub const GUN: &str = "registry.example/team/app";
@@ -277,6 +277,20 @@ impl Repo {
             files.insert(format!("{version}.root.json"), text.clone().into_bytes());
         }
         Server(files)
+    }
+
+    /// The same, made as another repository.
+    pub fn of(mut self, repository: &str) -> Self {
+        self.appoint("root", &[root_key_of(repository)], 1);
+        self
+    }
+
+    /// Publishes it and lets a node that knows nothing update, and takes it for this one.
+    pub fn update_of(&self, repository: &str) -> Outcome {
+        let (server, history) = (self.publish(), History::default());
+        drive(&repository.parse().unwrap(), &history, &first_use(), now(), |file| {
+            server.answer(file)
+        })
     }
 
     /// Publishes it and lets a node that knows nothing update.

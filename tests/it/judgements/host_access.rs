@@ -131,6 +131,8 @@ fn the_most_specific_rule_for_what_proved_the_image_counts() {
         digests: vec![digest(A)],
         names: vec![gun()],
         called: "registry.example/ops/agent:1".to_owned(),
+        id_is_config: true,
+        architecture: "amd64".to_owned(),
     };
     let held = Evidence { held: Held::Image(image), ..signed(&[HostAccess::Privileged]) };
     let policy = policy("", &rule("registry.example/ops/**", true));
@@ -164,7 +166,7 @@ fn what_could_not_be_looked_up_is_not_allowed() {
         evidence.host.unknown = Some("it hangs".to_owned());
         judge(&policy("", more), &name(":1.0"), &evidence, now()).code()
     };
-    assert_eq!(unknown(""), "engine-unavailable");
+    assert_eq!(unknown(""), "host-unknown");
     assert_eq!(unknown(ALLOWED), "signed");
     assert_eq!(verdict("", &[bind("/srv")]).code(), "signed");
 }
@@ -174,9 +176,14 @@ fn what_could_not_be_looked_up_is_not_allowed() {
 fn volumes_and_running_containers() {
     let running = Subject::Running("c1".to_owned());
     let image = |bytes| {
-        let id = ImageId(digest([0x1d; 32]));
-        let digests = vec![digest(bytes)];
-        Held::Image(HeldImage { id, digests, names: vec![gun()], called: GUN.to_owned() })
+        Held::Image(HeldImage {
+            id: ImageId(digest([0x1d; 32])),
+            digests: vec![digest(bytes)],
+            names: vec![gun()],
+            called: GUN.to_owned(),
+            id_is_config: true,
+            architecture: "amd64".to_owned(),
+        })
     };
     let log = "[guard]\nmode = \"log\"\n";
     for (what, more, subject, held, asked, code) in [
@@ -227,6 +234,9 @@ fn what_needs_no_look_at_the_host() {
         ("exec, closed", closed, "containers/a/exec", exec, "not-permitted"),
         ("plain exec", "", "containers/a/exec", "{}", "not-judged"),
         ("plain exec, closed", closed, "containers/a/exec", "{}", "not-permitted"),
+        ("exec start", "", "exec/a/start", "{}", "Exec(\"a\") []"),
+        ("exec start, unguarded", off, "exec/a/start", "{}", "not-judged"),
+        ("exec start, closed", closed, "exec/a/start", "{}", "not-permitted"),
         ("update", "", "containers/a/update", update, "Running(\"a\") [CgroupParent(\"/x\")]"),
         ("update, unguarded", off, "containers/a/update", update, "not-judged"),
         ("plain update", "", "containers/a/update", "{}", "not-judged"),

@@ -54,6 +54,8 @@ fn held(called: &str, digests: &[[u8; 32]]) -> Held {
         digests: digests.iter().copied().map(digest).collect(),
         names: vec![gun()],
         called: called.to_owned(),
+        id_is_config: true,
+        architecture: "amd64".to_owned(),
     })
 }
 

@@ -2,7 +2,9 @@
 
 mod host_access;
 mod images;
+mod messages;
 mod people;
+mod platforms;
 
 use std::sync::Arc;
 
@@ -209,12 +211,13 @@ fn a_refusal_says_who_is_missing_and_who_signed() {
     let stranger = read("", &format!("[users.moby]\ncertificates = [\"\"\"{moby}\"\"\"]\n"));
     let id = person("jenkins").canonical_id();
     let owner = crate::builder::key::role_key("targets").canonical_id();
+    let short = &id[..12];
     for (what, verdict, missing, signed_by) in [
         (
             "a known user of another team",
             tag(&policy(r#""dev""#, ""), &both(), "1.0"),
             format!("a signature on {GUN}:1.0 by a member of team dev (moby)"),
-            "jenkins (team CI, all) in targets/jenkins".to_owned(),
+            format!("jenkins (team CI, all) in targets/jenkins (key {short})"),
         ),
         (
             "an unknown key",

@@ -24,9 +24,11 @@ fn keys_and_certificates_of_users() {
     let of = |params: CertificateParams| key.certified(&params);
     let (good, old) = (of(paper("jenkins")), of(expired(paper("jenkins"))));
     let early = of(not_yet_valid(paper("jenkins")));
-    let revoked = format!("revoked = [\"{}\"]\n", good.canonical_id());
-    let (signed, not) =
-        ("signed".to_owned(), |why: &str| format!("jenkins in targets/jenkins, {why}"));
+    let id = good.canonical_id();
+    let revoked = format!("revoked = [\"{id}\"]\n");
+    let (signed, not) = ("signed".to_owned(), |why: &str| {
+        format!("jenkins in targets/jenkins (key {}), {why}", &id[..12])
+    });
     let gone = not("whose certificate expired on 2025-01-01 and no longer counts");
     let early_says = not("whose certificate counts from 2027-01-01 only");
     let revoked_says = not("with a key that the policy revokes");

@@ -1,0 +1,152 @@
+//! Looking into digests that were signed: which manifests does an index list, and which
+//! configuration does a manifest name?
+//!
+//! What a digest stands for never changes, so what was fetched once is kept on disk, and
+//! checked by its hash each time it is read. The registry is asked only where an image is
+//! about to be refused, and a few times only: some count each question as a pull.
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tracing::{error, warn};
+
+use super::Gate;
+use super::repositories::Repositories;
+use crate::image::{Digest, Repository};
+use crate::policy::{self, Evidence, Look, Subject};
+use crate::source::{Deadline, Unavailable};
+use crate::trust::{Content, WrongContent};
+
+/// Most digests that a registry is asked for, for one decision.
+const MAX_FETCHED: usize = 16;
+/// How many of them at a time.
+const AT_ONCE: usize = 4;
+/// Most of a repository's manifests kept on disk.
+const MAX_KEPT: usize = 256;
+
+/// What is judged: a subject, and what was gathered about it.
+pub(super) struct Case {
+    pub subject: Subject,
+    pub evidence: Evidence,
+    pub now: Timestamp,
+}
+
+impl Case {
+    fn unread(&self) -> Vec<(Repository, Digest)> {
+        policy::unread(&self.subject, &self.evidence, self.now)
+    }
+}
+
+impl Gate {
+    /// Looks into what was signed until it is known whether that covers the image, or no more
+    /// can be asked. Whether there was anything to look into.
+    pub(super) async fn look_into(&self, mut case: Case, deadline: Deadline) -> (Case, bool) {
+        let mut fetched = 0;
+        loop {
+            let mut unread = case.unread();
+            if unread.is_empty() {
+                break;
+            }
+            let kept = self.repositories().kept(unread.clone()).await;
+            if !kept.is_empty() {
+                case.evidence.contents.extend(kept);
+                continue;
+            }
+            unread.truncate(AT_ONCE.min(MAX_FETCHED - fetched));
+            if unread.is_empty() {
+                case.evidence.cut_short = true;
+                break;
+            }
+            fetched += unread.len();
+            let looks = unread.into_iter().map(|(repository, digest)| async move {
+                (digest, self.repositories().fetched(&repository, digest, deadline).await)
+            });
+            case.evidence.contents.extend(join_all(looks).await);
+        }
+        let looked = !case.evidence.contents.is_empty();
+        (case, looked)
+    }
+}
+
+impl Repositories {
+    /// What is on disk of these.
+    async fn kept(&self, wanted: Vec<(Repository, Digest)>) -> Vec<(Digest, Look)> {
+        let store = self.store.clone();
+        let read = move || {
+            let one = |(repository, digest): (Repository, Digest)| {
+                let bytes = store.read(&repository, &file_of(digest));
+                let bytes = bytes.inspect_err(|error| warn!(%error, "a manifest cannot be read"));
+                // One that is damaged is fetched anew.
+                let content = Content::read(digest, &bytes.ok()??).ok()?;
+                Some((digest, Look::Into(content)))
+            };
+            wanted.into_iter().filter_map(one).collect()
+        };
+        away(read).await
+    }
+
+    /// What the registry gives for a digest, kept on disk if it is that.
+    async fn fetched(&self, repository: &Repository, digest: Digest, deadline: Deadline) -> Look {
+        let Some(registered) = self.registries.get(repository.host()) else {
+            return Look::Nothing;
+        };
+        if self.offline {
+            return Look::Unavailable {
+                cause: format!(
+                    "what the signed {digest} stands for is not on this node, and the network \
+                     is not to be used"
+                ),
+                remedy: "check it once with the network, without --offline".to_owned(),
+            };
+        }
+        let registry = registered.remote.registry();
+        let bytes = match registry.manifest(repository, digest, deadline).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Look::Nothing,
+            Err(error) => {
+                let remedy = remedy(&error).to_owned();
+                return Look::Unavailable { cause: error.to_string(), remedy };
+            }
+        };
+        let (store, owner) = (self.store.clone(), repository.clone());
+        let read = move || {
+            let content = Content::read(digest, &bytes)?;
+            // To be fetched again costs a moment; it decides nothing.
+            if let Err(error) = store.write_among(&owner, &file_of(digest), &bytes, MAX_KEPT) {
+                error!(%error, "a manifest could not be kept");
+            }
+            Ok(content)
+        };
+        match away(read).await {
+            Ok(content) => Look::Into(content),
+            Err::<_, WrongContent>(error) => Look::Unavailable {
+                cause: format!("registry {} is not to be relied on: {error}", repository.host()),
+                remedy: "tell those who run the registry".to_owned(),
+            },
+        }
+    }
+}
+
+/// Reads and hashes away from the threads that serve connections.
+async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// The name under which the content of a digest is kept.
+fn file_of(digest: Digest) -> String {
+    format!("manifests/{}.json", digest.hex())
+}
+
+/// What an operator can do about a registry that cannot be asked.
+fn remedy(error: &Unavailable) -> &'static str {
+    match error.kind() {
+        "tls" => {
+            "see that ca_file or ca_bundle of its [[registries]] entry is the CA that signs its \
+             certificate"
+        }
+        "unauthorized" => "give its [[registries]] entry a login that may pull, with docker_config",
+        _ => "try again when the registry answers",
+    }
+}
