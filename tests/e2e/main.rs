@@ -17,6 +17,7 @@ mod containerd_store;
 mod doctor;
 mod effect;
 mod faults;
+mod fuzz;
 mod host_access;
 mod lab;
 mod lifecycle;
@@ -87,6 +88,7 @@ fn main() {
         verdicts::STORIES,
         recorded::STORIES,
         unguarded::STORIES,
+        fuzz::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story), make: Make| {
         let name = name.trim_start_matches("e2e::");

@@ -1,0 +1,119 @@
+//! A search for calls that an engine carries out and its plugin understands otherwise: random
+//! calls, near to those that are allowed, to a real engine that the plugin guards. What counts is
+//! the effect, read back from the engine: nothing unsigned was made, started or scheduled, and
+//! nothing reaches the host.
+//!
+//! `scripts/fuzz-engine` runs it for long, on engines of several versions; a short search, the same
+//! each time, is one of the stories.
+
+mod bend;
+mod clean;
+mod draft;
+mod finding;
+mod json;
+mod recipe;
+mod rng;
+mod search;
+mod seeds;
+mod send;
+mod smuggle;
+mod state;
+mod tally;
+mod world;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use finding::Finding;
+use search::{Bounds, Search};
+use world::{Kind, World, asleep, awake};
+
+use crate::stage::Stage;
+
+crate::stories![
+    random_calls_bring_nothing_unsigned,
+    a_guard_that_sleeps_is_caught,
+    what_would_get_by_a_weaker_guard_is_refused,
+];
+
+/// The search of the stories begins with this.
+const SEED: u64 = 20_260_822;
+
+/// What `scripts/fuzz-engine` asks for, in the environment.
+struct Asked {
+    kind: Kind,
+    seed: u64,
+    time: Duration,
+    folder: PathBuf,
+}
+
+impl Asked {
+    fn read() -> Option<Self> {
+        let text = |name: &str| env::var(format!("COUNTERSIGN_FUZZ_{name}")).ok();
+        let number = |name: &str| text(name).map(|text| text.parse().expect("a number"));
+        Some(Self {
+            time: Duration::from_secs(number("SECONDS")?),
+            seed: number("SEED").unwrap_or(SEED),
+            kind: Kind {
+                version: text("ENGINE").unwrap_or_else(|| "20.10".into()),
+                containerd_store: text("CONTAINERD_STORE").is_some_and(|value| value == "1"),
+            },
+            folder: text("FOLDER").map_or_else(env::temp_dir, PathBuf::from),
+        })
+    }
+}
+
+fn machines_own() -> Kind {
+    Kind { version: "20.10".into(), containerd_store: false }
+}
+
+fn random_calls_bring_nothing_unsigned(stage: &Stage) {
+    let short = Bounds { calls: 1500, time: Duration::from_secs(60), findings: 1 };
+    let (kind, seed, bounds, folder) = match Asked::read() {
+        None => (machines_own(), SEED, short, stage.dir().join("findings")),
+        Some(Asked { kind, seed, time, folder }) => {
+            (kind, seed, Bounds { calls: usize::MAX, time, findings: 10 }, folder)
+        }
+    };
+    let world = World::build(stage, &kind, awake);
+    let mut search = Search::new(world, seed);
+    search.run(&bounds);
+    println!("engine {}, seed {seed}: {}", kind.version, search.tally);
+    for (number, finding) in search.findings.iter().enumerate() {
+        finding.keep(&folder, &format!("{}-{seed}-{number}", kind.version));
+    }
+    search.broken.iter().for_each(|told| println!("the plugin failed: {told}"));
+    let findings: Vec<_> = search.findings.iter().map(ToString::to_string).collect();
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    let log = search.plugin_log();
+    assert!(!log.contains("panicked"), "the plugin panicked: {log}");
+    let tally = &search.tally;
+    assert!(tally.percent("carried out") >= 10, "hardly a call was carried out: {tally}");
+    assert!(tally.percent("denied") >= 20, "hardly a call was denied: {tally}");
+}
+
+/// The search finds something where there is something to be found.
+fn a_guard_that_sleeps_is_caught(stage: &Stage) {
+    let world = World::build(stage, &machines_own(), asleep);
+    let mut search = Search::new(world, SEED);
+    search.run(&Bounds { calls: 1500, time: Duration::from_secs(60), findings: 1 });
+    let effect = search.findings.first().map(|finding| finding.effect.join("; "));
+    assert!(effect.is_some_and(|effect| !effect.is_empty()), "{}", search.tally);
+    println!("found after {:?}", search.first_finding);
+}
+
+/// Calls that searches have found with one of the plugin's checks left out.
+fn what_would_get_by_a_weaker_guard_is_refused(stage: &Stage) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/calls/found.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let cases: Vec<serde_json::Value> = serde_json::from_str(&text).expect("a list");
+    assert!(!cases.is_empty());
+    let world = World::build(stage, &machines_own(), awake);
+    let mut search = Search::new(world, SEED);
+    for case in &cases {
+        let finding = Finding::from_json(case);
+        let effect = search.send_again(&finding);
+        assert!(effect.is_empty(), "{effect:?} by {finding}");
+    }
+}
