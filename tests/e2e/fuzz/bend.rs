@@ -314,7 +314,7 @@ fn other_transfer_encoding(draft: &mut Draft, rng: &mut Rng) {
 }
 
 fn upgrade(draft: &mut Draft, rng: &mut Rng) {
-    draft.set_header("Connection", rng.pick(&["Upgrade", "upgrade, close", "close"]));
+    draft.set_header("Connection", rng.pick(&["Upgrade, close", "close,upgrade", "close"]));
     draft.set_header("Upgrade", rng.pick(&["tcp", "h2c", "websocket"]));
 }
 

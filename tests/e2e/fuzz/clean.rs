@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::world::{World, specify};
-use crate::effect::{Snapshot, get};
+use crate::effect::Snapshot;
 use crate::wire::{Body, Request};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -39,7 +41,7 @@ pub fn clean(world: &World<'_>, first: &Snapshot, after: &Snapshot) {
             None => unwanted.push(format!("/services/{name}")),
             Some(_) if !world.signed.covers_name(&service.image) => {
                 let call = format!("{name}/update?version={}", service.version);
-                specify(&world.engine, &call, name, world.pinned());
+                specify(&call, name, world.pinned()).send(&socket, LIMIT);
             }
             Some(_) => {}
         }
@@ -49,7 +51,10 @@ pub fn clean(world: &World<'_>, first: &Snapshot, after: &Snapshot) {
     let images = after.images.keys().filter(|id| !first.images.contains_key(*id));
     unwanted.extend(images.map(|id| format!("/images/{id}?force=1")));
     for (what, id) in [("networks", "Id"), ("configs", "ID")] {
-        for one in get(&socket, &format!("/{what}")).as_array().into_iter().flatten() {
+        // Configs are there where there is a swarm.
+        let listed = Request::new("GET", format!("/{what}")).send(&socket, LIMIT);
+        let listed: Value = serde_json::from_str(&listed.text()).unwrap_or_default();
+        for one in listed.as_array().into_iter().flatten() {
             let name = one["Name"].as_str().or(one["Spec"]["Name"].as_str()).unwrap_or_default();
             if name.starts_with('n') && name != "none" {
                 unwanted.push(format!("/{what}/{}", one[id].as_str().unwrap_or_default()));

@@ -248,7 +248,7 @@ const RACES: &[&[Seed]] = &[
     ],
     &[
         scene("POST", "/containers/create?name=$NEW", seeds::Body::Json(r#"{"Image":"$GOOD"}"#)),
-        scene("DELETE", "/containers/$NEW?force=1", seeds::Body::Absent),
+        scene("POST", "/containers/$NEW/rename?name=$NEW-b", seeds::Body::Absent),
         scene("POST", "/containers/strong/rename?name=$NEW", seeds::Body::Absent),
         scene("POST", "/containers/$NEW/start", seeds::Body::Absent),
     ],

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::draft::Framing;
 use super::recipe::Case;
 use super::world::World;
@@ -66,14 +68,19 @@ pub fn send_all(
     let next = Mutex::new(0..batch.len());
     let answers = Mutex::new(vec![Vec::new(); batch.len()]);
     thread::scope(|scope| {
-        for _ in 0..lanes {
-            scope.spawn(|| {
-                loop {
-                    let Some(at) = next.lock().unwrap().next() else { return };
-                    let said = batch[at].send(socket, baits);
-                    answers.lock().unwrap()[at] = said;
-                }
-            });
+        let lane = || {
+            loop {
+                let Some(at) = next.lock().unwrap().next() else { return };
+                let said = batch[at].send(socket, baits);
+                answers.lock().unwrap()[at] = said;
+            }
+        };
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        for lane in lanes {
+            if let Err(panic) = lane.join() {
+                let told = panic.downcast_ref::<String>();
+                panic!("sending: {}", told.map_or("it panicked", String::as_str));
+            }
         }
     });
     answers.into_inner().unwrap()
@@ -81,16 +88,19 @@ pub fn send_all(
 
 /// Gives baits their names back, which renames have taken.
 pub fn restore_names(socket: &Path, baits: &Baits) {
+    let listed = get(socket, "/containers/json?all=1");
     let name_of = |id: &str| {
-        let name = get(socket, &format!("/containers/{id}/json"))["Name"].clone();
-        name.as_str().unwrap_or_default().trim_start_matches('/').to_owned()
+        let found = listed.as_array()?.iter().find(|one| one["Id"] == id)?;
+        let names = found["Names"].as_array()?.iter().filter_map(Value::as_str);
+        names.map(|name| name.trim_start_matches('/').to_owned()).next()
     };
     let rename = |id: &str, name: &str| {
         let target = format!("/containers/{id}/rename?name={name}");
         let call = Request::new("POST", target).body(crate::wire::Body::Length(Vec::new()));
         call.send(socket, LIMIT)
     };
-    let lost: Vec<_> = baits.iter().filter(|(id, name)| name_of(id) != *name).collect();
+    let lost: Vec<_> =
+        baits.iter().filter(|(id, name)| name_of(id).is_some_and(|now| now != *name)).collect();
     for (id, _) in &lost {
         rename(id, &format!("lost-{}", &id[..8]));
     }

@@ -268,12 +268,16 @@ fn bait(engine: &Engine<'_>, archives: &Path, names: &HashMap<String, String>) {
     engine.docker(format!("plugin create sleeper {}", plugin.display())).expect_ok();
     let address = "--advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377";
     engine.docker(format!("swarm init {address}")).expect_ok();
+    let have = |call: &str, name: &str, image: &str| {
+        let answer = specify(call, name, image).send(&engine.socket(), Duration::from_secs(30));
+        assert!(matches!(answer.status(), Some(200 | 201)), "{name}: {answer}");
+    };
     for number in 0..SERVICES {
-        specify(engine, "create", &format!("s{number}"), &names["PINNED"]);
+        have("create", &format!("s{number}"), &names["PINNED"]);
     }
-    specify(engine, "create", "turned", &names["EVIL_PINNED"]);
+    have("create", "turned", &names["EVIL_PINNED"]);
     let version = get(&engine.socket(), "/services/turned")["Version"]["Index"].clone();
-    specify(engine, &format!("turned/update?version={version}"), "turned", &names["PINNED"]);
+    have(&format!("turned/update?version={version}"), "turned", &names["PINNED"]);
     symlink("/etc", link(archives)).unwrap();
 }
 
@@ -281,15 +285,13 @@ fn link(archives: &Path) -> PathBuf {
     archives.join("link")
 }
 
-#[track_caller]
-pub fn specify(engine: &Engine<'_>, call: &str, name: &str, image: &str) {
+/// A call that has a service run this image.
+pub fn specify(call: &str, name: &str, image: &str) -> Request {
     let document = format!(
         r#"{{"Name":"{name}","Mode":{{"Replicated":{{"Replicas":0}}}},
             "TaskTemplate":{{"ContainerSpec":{{"Image":"{image}"}}}}}}"#
     );
-    let call = Request::json("POST", &format!("/services/{call}"), &document);
-    let answer = call.send(&engine.socket(), Duration::from_secs(30));
-    assert!(matches!(answer.status(), Some(200 | 201)), "{name}: {answer}");
+    Request::json("POST", &format!("/services/{call}"), &document)
 }
 
 /// What names stand for in one case.
