@@ -79,7 +79,8 @@ fn random_calls_bring_nothing_unsigned(stage: &Stage) {
     let world = World::build(stage, &kind, awake);
     let mut search = Search::new(world, seed);
     search.run(&bounds);
-    println!("engine {}, seed {seed}: {}", kind.version, search.tally);
+    let store = if kind.containerd_store { " with containerd's store" } else { "" };
+    println!("engine {}{store}, seed {seed}: {}", kind.version, search.tally);
     for (number, finding) in search.findings.iter().enumerate() {
         finding.keep(&folder, &format!("{}-{seed}-{number}", kind.version));
     }

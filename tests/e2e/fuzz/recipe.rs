@@ -252,6 +252,13 @@ const RACES: &[&[Seed]] = &[
         scene("POST", "/containers/strong/rename?name=$NEW", seeds::Body::Absent),
         scene("POST", "/containers/$NEW/start", seeds::Body::Absent),
     ],
+    // A name that is also the beginning of another container's ID.
+    &[
+        scene("POST", "/containers/idle/rename?name=$EVIL_CID_SHORT", seeds::Body::Absent),
+        scene("POST", "/containers/$EVIL_CID_SHORT/start", seeds::Body::Absent),
+        scene("POST", "/containers/$IDLE_CID/rename?name=idle", seeds::Body::Absent),
+        scene("POST", "/containers/$EVIL_CID_SHORT/restart?t=0", seeds::Body::Absent),
+    ],
     &[
         scene("POST", "/images/$EVIL/tag?repo=lane&tag=race", seeds::Body::Absent),
         scene("POST", "/images/create?fromImage=$APP&tag=1", seeds::Body::Absent),
@@ -262,6 +269,12 @@ const RACES: &[&[Seed]] = &[
 
 /// Calls that are sent one after the other.
 const SEQUENCES: &[&[Seed]] = &[
+    &[
+        scene("POST", "/containers/idle/rename?name=$EVIL_CID_SHORT", seeds::Body::Absent),
+        scene("POST", "/containers/$EVIL_CID_SHORT/start", seeds::Body::Absent),
+        scene("POST", "/containers/$IDLE_CID/rename?name=idle", seeds::Body::Absent),
+        scene("POST", "/containers/$EVIL_CID_SHORT/start", seeds::Body::Absent),
+    ],
     &[
         scene("POST", "/containers/create?name=$NEW", LANE),
         scene("POST", "/images/$EVIL/tag?repo=lane&tag=race", seeds::Body::Absent),

@@ -17,7 +17,7 @@ use super::world::World;
 const BATCH: u64 = 150;
 
 /// Connections at a time.
-const LANES: usize = 4;
+const LANES: usize = 6;
 
 /// When a search ends.
 pub struct Bounds {

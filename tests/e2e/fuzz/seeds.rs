@@ -62,6 +62,8 @@ const CONTAINER_LURES: &[Lure] = &[
     Member("Image", r#""lane:evil""#),
     Member("Image", r#""""#),
     Member("Image", "null"),
+    Parameter("name", "$EVIL_CID_SHORT"),
+    Parameter("platform", "linux/other"),
     Member("HostConfig.Privileged", "true"),
     Member("HostConfig.Privileged", "true"),
     Member("HostConfig.PidMode", r#""host""#),
@@ -248,7 +250,11 @@ pub const SEEDS: &[Seed] = &[
         "POST",
         "/containers/$RECENT/rename?name=$NEW",
         Body::Absent,
-        &[Parameter("name", "$EVIL_CID"), Parameter("name", "/$WEB_CID")],
+        &[
+            Parameter("name", "$EVIL_CID"),
+            Parameter("name", "/$WEB_CID"),
+            Parameter("name", "$EVIL_CID_SHORT"),
+        ],
     ),
     seed(
         3,
@@ -326,7 +332,7 @@ pub const SEEDS: &[Seed] = &[
         &[],
     ),
     seed(2, "POST", "/session", Body::Absent, &[Path("/grpc")]),
-    seed(1, "POST", "/networks/create", Body::Json(r#"{"Name":"$NEW","Driver":"null"}"#), &[]),
+    seed(1, "POST", "/networks/create", Body::Json(r#"{"Name":"$NEW","Driver":"overlay"}"#), &[]),
     seed(
         1,
         "POST",
