@@ -62,10 +62,10 @@ pub fn clean(world: &World<'_>, first: &Snapshot, after: &Snapshot) {
         }
     }
     remove(&socket, &unwanted);
-    // A name of a signed image that a race has moved.
-    for tag in ["lane:race", "lane:1"] {
+    // A name of a signed image that was moved.
+    for tag in ["lane:race", "lane:1", world.good()] {
         if after.tags.get(tag) != first.tags.get(tag) {
-            let (repository, tag) = tag.split_once(':').expect("it has a tag");
+            let (repository, tag) = tag.rsplit_once(':').expect("it has a tag");
             let image = world.good_id();
             post(&socket, &format!("/images/{image}/tag?repo={repository}&tag={tag}"));
         }

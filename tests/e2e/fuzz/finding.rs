@@ -56,7 +56,11 @@ impl Finding {
     /// The calls, to be sent to this engine.
     pub fn written(&self, world: &World<'_>) -> Written {
         let names = Names::of(world, 1);
-        let bytes = |text: &String| (bytes_of(&names.filled(text)), Closing::HalfByUs);
+        let bytes = |text: &String| {
+            let is_true = text.contains("$LENGTH") || text.contains("Transfer-Encoding: chunked");
+            let closing = if is_true { Closing::ByTheEngine } else { Closing::HalfByUs };
+            (bytes_of(&names.filled(text)), closing)
+        };
         Written { calls: self.sent.iter().map(bytes).collect(), at_once: self.at_once }
     }
 
@@ -78,7 +82,7 @@ fn named(bytes: &[u8], world: &World<'_>) -> String {
         text = format!("{head}\r\n{}", unpadded(body));
     }
     for (name, value) in world.values() {
-        text = text.replace(value, &format!("${name}"));
+        text = text.replace(&value, &name);
     }
     text
 }

@@ -29,10 +29,11 @@ impl Written {
     pub fn of(case: &Case, world: &World<'_>) -> Self {
         let write = |recipe: &super::recipe::Recipe| {
             let draft = recipe.draft(case.number, world);
-            // Who announces more than they send would be waited for.
+            // Who announces more than they send would be waited for. For all others the end of
+            // our stream would look as if nobody wanted the answer any more.
             let closing = match draft.framing {
-                Framing::Length => Closing::ByTheEngine,
-                _ => Closing::HalfByUs,
+                Framing::Claim(_) => Closing::HalfByUs,
+                _ => Closing::ByTheEngine,
             };
             (draft.bytes(), closing)
         };

@@ -115,6 +115,10 @@ impl<'a> World<'a> {
         &self.names["APP"]
     }
 
+    pub fn good(&self) -> &str {
+        &self.names["GOOD"]
+    }
+
     pub fn good_id(&self) -> &str {
         &self.names["GOOD_ID"]
     }
@@ -151,11 +155,17 @@ impl<'a> World<'a> {
         self.names.insert("NODE_ID".into(), node["ID"].as_str().unwrap_or_default().to_owned());
     }
 
-    /// A name with `$`, for what it stands for; the longest first.
-    pub fn values(&self) -> Vec<(&str, &str)> {
-        let long = self.names.iter().filter(|(_, value)| value.len() >= 8);
-        let mut all: Vec<_> = long.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        all.sort_by_key(|(name, value)| (std::cmp::Reverse(value.len()), *name));
+    /// What stands for what, the longest first: the other way round than calls are made.
+    pub fn values(&self) -> Vec<(String, String)> {
+        let mut all: Vec<_> = Vec::new();
+        for (name, value) in &self.names {
+            if name.starts_with("VERSION_") {
+                all.push((format!("version=${name}"), format!("version={value}")));
+            } else {
+                all.push((format!("${name}"), value.clone()));
+            }
+        }
+        all.sort_by_key(|(name, value)| (std::cmp::Reverse(value.len()), name.clone()));
         all
     }
 }
