@@ -1,7 +1,7 @@
 //! Ways to write a call so that the engine and its plugin could read it differently.
 
 use super::draft::{Body, Draft, Framing};
-use super::json::Json;
+use super::json::{Json, Members};
 use super::rng::Rng;
 use super::smuggle::respelled;
 
@@ -58,7 +58,7 @@ fn another_version(draft: &mut Draft, rng: &mut Rng) {
         "/v1.30", "/v1.40", "/v1.41", "/v1.43", "/v1.45", "/v1.48", "/v1.51", "/v1.99", "/v01.041",
         "/v1.41.0", "/v1%2E41", "/v1",
     ];
-    draft.version = rng.pick(&VERSIONS).to_owned();
+    draft.version = rng.pick(&VERSIONS).into();
 }
 
 /// Where a letter stands that may be escaped.
@@ -105,7 +105,7 @@ fn other_ending(draft: &mut Draft, rng: &mut Rng) {
 fn absolute_form(draft: &mut Draft, rng: &mut Rng) {
     const AUTHORITIES: [&str; 7] =
         ["http://h", "http://u:p@h:1", "http://", "x:", "unix://", "https://h/../", "docker:"];
-    draft.authority = rng.pick(&AUTHORITIES).to_owned();
+    draft.authority = rng.pick(&AUTHORITIES).into();
 }
 
 fn path_in_other_letters(draft: &mut Draft, rng: &mut Rng) {
@@ -168,11 +168,10 @@ fn bad_parameter(draft: &mut Draft, rng: &mut Rng) {
 fn after_the_query(draft: &mut Draft, rng: &mut Rng) {
     const AFTER: [&str; 8] = ["#%zz", "#x", "?", "#/auth", "?x=/auth", "&x=#%zz", "#", "?a=b#%"];
     let after = rng.pick(&AFTER);
-    let joined = if draft.query.is_empty() && after.starts_with('&') { "?" } else { "" };
-    draft.after_query = format!("{joined}{}", after.trim_start_matches('&'));
-    if after.starts_with('&') && joined.is_empty() {
-        draft.after_query = after.to_owned();
-    }
+    draft.after_query = match after.strip_prefix('&') {
+        Some(rest) if draft.query.is_empty() => format!("?{rest}"),
+        _ => after.into(),
+    };
 }
 
 fn respelled_parameter(draft: &mut Draft, rng: &mut Rng) {
@@ -326,13 +325,13 @@ fn method_override(draft: &mut Draft, rng: &mut Rng) {
     let method = draft.method.clone();
     let name = rng.pick(&["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"]);
     draft.set_header(name, &method);
-    draft.method = rng.pick(&["GET", "HEAD", "OPTIONS"]).to_owned();
+    draft.method = rng.pick(&["GET", "HEAD", "OPTIONS"]).into();
 }
 
 fn other_method(draft: &mut Draft, rng: &mut Rng) {
     const METHODS: [&str; 9] =
         ["post", "PUT", "PATCH", "GET", "HEAD", "OPTIONS", "DELETE", "CONNECT", "POST\t"];
-    draft.method = rng.pick(&METHODS).to_owned();
+    draft.method = rng.pick(&METHODS).into();
 }
 
 fn http_1_0(draft: &mut Draft, _: &mut Rng) {
@@ -397,9 +396,9 @@ fn odd_white_space(draft: &mut Draft, rng: &mut Rng) {
     let space = rng.pick(&SPACES);
     if let Body::Json { before, after, .. } = &mut draft.body {
         if rng.percent(50) {
-            before.splice(..0, space.iter().copied()).for_each(drop)
+            before.splice(..0, space.iter().copied());
         } else {
-            after.extend(space)
+            after.extend(space);
         }
     }
 }
@@ -419,17 +418,13 @@ fn around_the_document(draft: &mut Draft, rng: &mut Rng) {
         if rng.percent(75) {
             after.extend(rng.pick(&AFTER));
         } else {
-            before.splice(..0, rng.pick(&BEFORE).iter().copied()).for_each(drop);
+            before.splice(..0, rng.pick(&BEFORE).iter().copied());
         }
     }
 }
 
 /// Some object of the document.
-fn in_some_object(
-    draft: &mut Draft,
-    rng: &mut Rng,
-    change: fn(&mut Vec<(Vec<u8>, Json)>, &mut Rng),
-) {
+fn in_some_object(draft: &mut Draft, rng: &mut Rng, change: fn(&mut Members, &mut Rng)) {
     let Some(document) = draft.document() else { return };
     let mut count = 0;
     document.each_object(&mut |members| count += usize::from(!members.is_empty()));

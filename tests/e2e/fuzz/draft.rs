@@ -115,7 +115,9 @@ impl Draft {
             Framing::Length => head("Content-Length", &body.len().to_string()),
             Framing::Nothing => {}
             Framing::Claim(lines) | Framing::Chunked { lines, .. } => {
-                lines.iter().for_each(|(name, value)| head(name, value));
+                for (name, value) in lines {
+                    head(name, value);
+                }
             }
         }
         if !has("Connection") && self.around.1.is_empty() {

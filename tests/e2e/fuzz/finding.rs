@@ -27,7 +27,7 @@ impl Finding {
         Self { why, effect: vec![effect], at_once: false, sent: Vec::new() }
     }
 
-    pub fn of(case: &Case, world: &World<'_>, effect: Vec<String>) -> Self {
+    pub fn of(case: &Case, world: &World<'_>, effect: &[String]) -> Self {
         let why: Vec<_> = case.calls.iter().map(ToString::to_string).collect();
         let written = Written::of(case, world);
         let sent = written.calls.iter().map(|(bytes, _)| named(bytes, world)).collect();

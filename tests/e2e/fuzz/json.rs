@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
-/// A document, in the order in which it is written.
+/// An object's members, in the order in which they are written; their names without quotes.
+pub type Members = Vec<(Vec<u8>, Json)>;
+
+/// A document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     /// Numbers, `true`, `null`, text with its quotes; or what is no JSON at all.
     Raw(Vec<u8>),
     List(Vec<Json>),
-    /// Names are raw as well, without their quotes.
-    Object(Vec<(Vec<u8>, Json)>),
+    Object(Members),
 }
 
 impl Json {
@@ -70,7 +72,7 @@ impl Json {
         }
     }
 
-    pub fn members(&mut self) -> Option<&mut Vec<(Vec<u8>, Self)>> {
+    pub fn members(&mut self) -> Option<&mut Members> {
         match self {
             Self::Object(members) => Some(members),
             _ => None,
@@ -107,12 +109,14 @@ impl Json {
     }
 
     /// Every object in here, itself included, is shown to `each`.
-    pub fn each_object(&mut self, each: &mut impl FnMut(&mut Vec<(Vec<u8>, Self)>)) {
+    pub fn each_object(&mut self, each: &mut impl FnMut(&mut Members)) {
         match self {
             Self::Raw(_) => {}
             Self::List(elements) => elements.iter_mut().for_each(|one| one.each_object(each)),
             Self::Object(members) => {
-                members.iter_mut().for_each(|(_, value)| value.each_object(each));
+                for (_, value) in members.iter_mut() {
+                    value.each_object(each);
+                }
                 each(members);
             }
         }

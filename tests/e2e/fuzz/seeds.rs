@@ -160,8 +160,16 @@ const SERVICE_UPDATE_LURES: &[Lure] = &[
     Member("TaskTemplate.ContainerSpec.Mounts", r#"[{"Type":"bind","Source":"/","Target":"/h"}]"#),
     Member("TaskTemplate.ContainerSpec.CapabilityAdd", r#"["ALL"]"#),
     Path("/services/turned/update?version=$VERSION_TURNED&rollback=previous"),
+    Parameter("rollback", "previous"),
+];
+
+/// What it was before its last update must not come back.
+const TURNED_LURES: &[Lure] = &[
+    Parameter("rollback", "previous"),
+    Parameter("rollback", "previous"),
     Path("/services/$TURNED_ID/update?version=$VERSION_TURNED&rollback=previous"),
-    Path("/services/turned/update?version=$VERSION_TURNED"),
+    Path("/services/turned/update?rollback=previous&version=$VERSION_TURNED"),
+    Member("TaskTemplate.ContainerSpec.Image", r#""$EVIL_PINNED""#),
 ];
 
 /// All seeds.
@@ -185,6 +193,16 @@ pub const SEEDS: &[Seed] = &[
         "/services/$SERVICE/update?version=$VERSION",
         Body::Json(SERVICE_UPDATE),
         SERVICE_UPDATE_LURES,
+    ),
+    seed(
+        4,
+        "POST",
+        "/services/turned/update?version=$VERSION_TURNED",
+        Body::Json(
+            r#"{"Name":"turned","Mode":{"Replicated":{"Replicas":0}},
+                "TaskTemplate":{"ContainerSpec":{"Image":"$PINNED"},"ForceUpdate":3}}"#,
+        ),
+        TURNED_LURES,
     ),
     seed(
         10,

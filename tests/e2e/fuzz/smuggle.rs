@@ -230,9 +230,9 @@ fn behind_padding(draft: &mut Draft, words: &[&str], value: &Json, rng: &mut Rng
     let Body::Json { before, after, .. } = &mut draft.body else { return };
     let padding = vec![b' '; size.saturating_sub(length)];
     if rng.percent(50) {
-        before.extend(padding)
+        before.extend(padding);
     } else {
-        after.extend(padding)
+        after.extend(padding);
     }
     if rng.percent(40) {
         draft.framing = Framing::chunked();
@@ -242,21 +242,17 @@ fn behind_padding(draft: &mut Draft, words: &[&str], value: &Json, rng: &mut Rng
 /// A name that Go's `encoding/json` takes for this one, or could be thought to.
 pub fn respelled(name: &str, rng: &mut Rng) -> Vec<u8> {
     let folded = name.replacen(['s', 'S'], "\u{17f}", 1).replacen(['k', 'K'], "\u{212a}", 1);
+    let lower = name.to_lowercase();
     match rng.below(7) {
-        0 => name.to_lowercase().into_bytes(),
+        0 => lower.into_bytes(),
         1 => name.to_uppercase().into_bytes(),
         2 => {
-            let flip = |letter: char| {
-                if rng.percent(50) {
-                    letter.to_ascii_lowercase()
-                } else {
-                    letter.to_ascii_uppercase()
-                }
-            };
-            name.chars().map(flip).collect::<String>().into_bytes()
+            let upper = name.to_uppercase();
+            let letters = lower.chars().zip(upper.chars());
+            let flip = |(lower, upper)| if rng.percent(50) { lower } else { upper };
+            letters.map(flip).collect::<String>().into_bytes()
         }
-        3 | 4 if folded != name => folded.into_bytes(),
-        3 | 4 => name.to_lowercase().into_bytes(),
+        3 | 4 => if folded == name { lower } else { folded }.into_bytes(),
         5 => name.replacen('i', "\u{131}", 1).replacen('I', "\u{130}", 1).into_bytes(),
         _ => {
             let odd: &[u8] = rng.pick(&[&b" "[..], b"\xff", b"\\u0000", b"_", b"\\ud800"]);

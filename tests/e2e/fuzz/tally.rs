@@ -6,7 +6,7 @@ use std::fmt;
 use crate::wire::{End, Exchange};
 
 /// How far one call got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// The engine answered before it asked its plugin: no route, no HTTP.
     NotAsked,
@@ -16,7 +16,7 @@ pub enum Reach {
     /// The plugin let it by, and the engine carried it out.
     Done,
     /// The engine handed the connection over.
-    Upgraded,
+    HandedOver,
     /// No answer in time, or none at all.
     Silent,
     /// The plugin could not be asked, or was not understood.
@@ -34,7 +34,7 @@ impl Reach {
             return Self::Broken;
         }
         match answer.status {
-            101 => Self::Upgraded,
+            101 => Self::HandedOver,
             200..300 if text.contains("\"errorDetail\"") => Self::Failed,
             200..400 if answer.status != 301 => Self::Done,
             // All that the engine says after it has asked is JSON; a route it does not know
@@ -44,62 +44,62 @@ impl Reach {
             _ => Self::NotAsked,
         }
     }
+
+    const fn told(self) -> &'static str {
+        match self {
+            Self::NotAsked => "refused by the engine before it asked",
+            Self::Denied => "denied by the plugin",
+            Self::Failed => "let by, and refused by the engine",
+            Self::Done => "let by, and carried out",
+            Self::HandedOver => "let by, and the connection was handed over",
+            Self::Silent => "without an answer",
+            Self::Broken => "refused since the plugin failed",
+        }
+    }
 }
 
-/// Counts.
+/// All, those denied, and those carried out.
+type Counts = [usize; 3];
+
+/// Counts of many calls.
 #[derive(Clone, Default)]
 pub struct Tally {
     pub calls: usize,
-    by_reach: BTreeMap<&'static str, usize>,
-    /// By method and route: all, denied, done.
-    by_seed: BTreeMap<String, [usize; 3]>,
-    /// Of those that carried something that must not happen: all, denied, done.
-    lures: [usize; 3],
+    by_reach: BTreeMap<Reach, usize>,
+    by_route: BTreeMap<String, Counts>,
+    /// Of those that carried something that must not happen.
+    lures: Counts,
 }
 
 impl Tally {
-    pub fn count(&mut self, seed: &str, is_lure: bool, reach: Reach) {
-        let name = match reach {
-            Reach::NotAsked => "refused by the engine before it asked",
-            Reach::Denied => "denied by the plugin",
-            Reach::Failed => "let by, and refused by the engine",
-            Reach::Done => "let by, and carried out",
-            Reach::Upgraded => "handed over",
-            Reach::Silent => "without an answer",
-            Reach::Broken => "the plugin failed",
-        };
+    pub fn count(&mut self, route: &str, is_lure: bool, reach: Reach) {
         self.calls += 1;
-        *self.by_reach.entry(name).or_default() += 1;
-        let row = self.by_seed.entry(seed.to_owned()).or_default();
+        *self.by_reach.entry(reach).or_default() += 1;
+        let row = self.by_route.entry(route.to_owned()).or_default();
         let is = [true, reach == Reach::Denied, reach == Reach::Done];
-        let lures = is_lure.then_some(&mut self.lures);
-        for counts in [Some(row), lures].into_iter().flatten() {
+        for counts in [Some(row), is_lure.then_some(&mut self.lures)].into_iter().flatten() {
             counts.iter_mut().zip(is).for_each(|(count, is)| *count += usize::from(is));
         }
     }
 
-    pub fn of(&self, name: &str) -> usize {
-        let found = self.by_reach.iter().filter(|(known, _)| known.contains(name));
-        found.map(|(_, count)| count).sum()
-    }
-
-    /// Of a hundred calls, so many were of this kind.
-    pub fn percent(&self, name: &str) -> usize {
-        self.of(name) * 100 / self.calls.max(1)
+    /// Of a hundred calls, so many got that far.
+    pub fn percent(&self, reach: Reach) -> usize {
+        let count = self.by_reach.get(&reach).copied().unwrap_or_default();
+        count * 100 / self.calls.max(1)
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} calls", self.calls)?;
-        for (name, count) in &self.by_reach {
-            writeln!(f, "{count:8} {name} ({} %)", self.percent(name))?;
+        for (reach, count) in &self.by_reach {
+            writeln!(f, "{count:8} {} ({} %)", reach.told(), self.percent(*reach))?;
         }
         let [all, denied, done] = self.lures;
         writeln!(f, "{all:8} carried a lure: {denied} denied, {done} carried out without harm")?;
         writeln!(f, "   calls  denied    done")?;
-        for (seed, [all, denied, done]) in &self.by_seed {
-            writeln!(f, "{all:8}{denied:8}{done:8}  {seed}")?;
+        for (route, [all, denied, done]) in &self.by_route {
+            writeln!(f, "{all:8}{denied:8}{done:8}  {route}")?;
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ const SERVICES: u64 = 6;
 impl<'a> World<'a> {
     /// Sets everything up: unguarded first, so that baits can be made.
     #[track_caller]
-    pub fn build(stage: &'a Stage, kind: &Kind, change_policy: fn(String) -> String) -> Self {
+    pub fn build(stage: &'a Stage, kind: &Kind, change_policy: fn(&str) -> String) -> Self {
         let (app, policy) = stage.signed_app();
         let other = stage.repository("other");
         stage.push_unsigned(&format!("{app}:other"), "gotcha");
@@ -81,7 +81,7 @@ impl<'a> World<'a> {
         machine.start(&[]);
         let mut names = names_of_images(stage, &engine, &app, &other);
         bait(&engine, &archives, &names);
-        let files = Files::new(stage, &change_policy(policy.to_string()), &engine);
+        let files = Files::new(stage, &change_policy(&policy.to_string()), &engine);
         let plugin = guard(stage, &files);
         stage.script(&["engine", "stop", engine.name()]);
         machine.start(&["--plugin", plugin.name()]);
@@ -336,7 +336,7 @@ impl<'w> Names<'w> {
             let length = piece.find(|c| !is_name(c)).unwrap_or(piece.len());
             match self.value(&piece[..length]) {
                 Some(value) => filled.push_str(&value),
-                None => filled.push_str(&format!("${}", &piece[..length])),
+                None => filled.extend(["$", &piece[..length]]),
             }
             filled.push_str(&piece[length..]);
         }
@@ -382,11 +382,11 @@ impl<'w> Names<'w> {
 }
 
 /// A policy under which anything may run: what the search finds then, it can find.
-pub fn asleep(policy: String) -> String {
+pub fn asleep(policy: &str) -> String {
     policy.replace("require_content_trust = true", "require_content_trust = false")
 }
 
 /// The policy as it is.
-pub fn awake(policy: String) -> String {
-    policy
+pub fn awake(policy: &str) -> String {
+    policy.to_owned()
 }
