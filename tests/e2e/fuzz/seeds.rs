@@ -149,6 +149,11 @@ const SERVICE_LURES: &[Lure] = &[
         r#"[{"Type":"volume","Source":"v","Target":"/h","VolumeOptions":{"DriverConfig":
             {"Name":"local","Options":{"o":"bind","device":"/etc"}}}}]"#,
     ),
+    Member("TaskTemplate.ContainerSpec.Mounts", r#"[{"Source":"/etc","Target":"/h"}]"#),
+    Member(
+        "TaskTemplate.ContainerSpec.Mounts",
+        r#"[{"Type":"BIND","Source":"/etc","Target":"/h"}]"#,
+    ),
     Member("TaskTemplate.ContainerSpec.Privileges", r#"{"Seccomp":{"Mode":"unconfined"}}"#),
     Member("TaskTemplate.Runtime", r#""plugin""#),
 ];
