@@ -103,6 +103,10 @@ fn main() {
         let stories = recorded::STORIES.iter().chain(races::STORIES).chain(by_store);
         trials.extend(stories.map(|story| trial(story, make)));
     }
+    if fuzz::Asked::read().is_some() {
+        let makes = [Make::INSTALLED].into_iter().chain(OTHER_ENGINES);
+        trials = makes.map(|make| trial(&fuzz::SEARCH, make)).collect();
+    }
 
     let conclusion = libtest_mimic::run(&arguments, trials);
     lab::take_down();

@@ -477,10 +477,10 @@ fn pipeline(draft: &mut Draft, rng: &mut Rng) {
     const READ: &[u8] = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n";
     let once_more = draft.bytes();
     match rng.below(3) {
-        0 => draft.around.0 = READ.to_vec(),
+        0 => draft.around.0 = vec![READ.to_vec()],
         1 => draft.around.1 = once_more,
         _ => {
-            draft.around.0 = [READ, READ].concat();
+            draft.around.0 = vec![READ.to_vec(); 2];
             draft.framing = Framing::Claim(vec![("Content-Length".to_owned(), "0".to_owned())]);
         }
     }

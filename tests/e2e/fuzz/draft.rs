@@ -19,8 +19,8 @@ pub struct Draft {
     pub headers: Vec<(String, String)>,
     pub body: Body,
     pub framing: Framing,
-    /// Written before the request and after it, on the same connection.
-    pub around: (Vec<u8>, Vec<u8>),
+    /// Requests before this one and after it, on the same connection.
+    pub around: (Vec<Vec<u8>>, Vec<u8>),
 }
 
 /// What a call carries.
@@ -95,10 +95,15 @@ impl Draft {
         target + after_query
     }
 
+    /// How many answers there are to what is written.
+    pub fn answers(&self) -> usize {
+        self.around.0.len() + 1 + usize::from(!self.around.1.is_empty())
+    }
+
     /// What is written to the socket.
     pub fn bytes(&self) -> Vec<u8> {
         let body = self.body.bytes();
-        let mut bytes = self.around.0.clone();
+        let mut bytes = self.around.0.concat();
         let line = format!("{} {} {}\r\n", self.method, self.target(), self.protocol);
         bytes.extend(line.as_bytes());
         let mut head = |name: &str, value: &str| {

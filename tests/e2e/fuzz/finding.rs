@@ -30,7 +30,7 @@ impl Finding {
     pub fn of(case: &Case, world: &World<'_>, effect: &[String]) -> Self {
         let why: Vec<_> = case.calls.iter().map(ToString::to_string).collect();
         let written = Written::of(case, world);
-        let sent = written.calls.iter().map(|(bytes, _)| named(bytes, world)).collect();
+        let sent = written.calls.iter().map(|(bytes, ..)| named(bytes, world)).collect();
         let effect = effect.iter().map(|one| named(one.as_bytes(), world)).collect();
         Self { why: why.join(" | "), effect, at_once: case.at_once, sent }
     }
@@ -58,8 +58,8 @@ impl Finding {
         let names = Names::of(world, 1);
         let bytes = |text: &String| {
             let is_true = text.contains("$LENGTH") || text.contains("Transfer-Encoding: chunked");
-            let closing = if is_true { Closing::ByTheEngine } else { Closing::HalfByUs };
-            (bytes_of(&names.filled(text)), closing)
+            let closing = if is_true { Closing::AfterTheAnswer } else { Closing::AfterTheRequest };
+            (bytes_of(&names.filled(text)), text.matches(" HTTP/1.").count(), closing)
         };
         Written { calls: self.sent.iter().map(bytes).collect(), at_once: self.at_once }
     }

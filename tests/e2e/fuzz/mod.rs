@@ -28,9 +28,9 @@ use std::time::Duration;
 use finding::Finding;
 use search::{Bounds, Search};
 use tally::Reach;
-use world::{Kind, World, asleep, awake};
+use world::{World, asleep, awake};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, Story};
 
 crate::stories![
     random_calls_bring_nothing_unsigned,
@@ -38,55 +38,50 @@ crate::stories![
     what_would_get_by_a_weaker_guard_is_refused,
 ];
 
+/// The long search, for engines of other versions too.
+pub const SEARCH: (&str, Story) =
+    (concat!(module_path!(), "::long_search"), random_calls_bring_nothing_unsigned);
+
 /// The search of the stories begins with this.
 const SEED: u64 = 20_260_822;
 
 /// What `scripts/fuzz-engine` asks for, in the environment.
-struct Asked {
-    kind: Kind,
+pub struct Asked {
     seed: u64,
     time: Duration,
+    /// Where findings are kept.
     folder: PathBuf,
 }
 
 impl Asked {
-    fn read() -> Option<Self> {
+    pub fn read() -> Option<Self> {
         let text = |name: &str| env::var(format!("COUNTERSIGN_FUZZ_{name}")).ok();
         let number = |name: &str| text(name).map(|text| text.parse().expect("a number"));
         Some(Self {
             time: Duration::from_secs(number("SECONDS")?),
             seed: number("SEED").unwrap_or(SEED),
-            kind: Kind {
-                version: text("ENGINE").unwrap_or_else(|| "20.10".into()),
-                containerd_store: text("CONTAINERD_STORE").is_some_and(|value| value == "1"),
-            },
             folder: text("FOLDER").map_or_else(env::temp_dir, PathBuf::from),
         })
     }
 }
 
-fn machines_own() -> Kind {
-    Kind { version: "20.10".into(), containerd_store: false }
-}
-
 fn random_calls_bring_nothing_unsigned(stage: &Stage) {
     let short = Bounds { calls: 1500, time: Duration::from_secs(30), findings: 1 };
-    let (kind, seed, bounds, folder) = match Asked::read() {
-        None => (machines_own(), SEED, short, stage.dir().join("findings")),
-        Some(Asked { kind, seed, time, folder }) => {
-            (kind, seed, Bounds { calls: usize::MAX, time, findings: 10 }, folder)
+    let (seed, bounds, folder) = match Asked::read() {
+        None => (SEED, short, stage.dir().join("findings")),
+        Some(Asked { seed, time, folder }) => {
+            (seed, Bounds { calls: usize::MAX, time, findings: 10 }, folder)
         }
     };
-    let world = World::build(stage, &kind, awake);
-    let mut search = Search::new(world, seed);
+    let mut search = Search::new(World::build(stage, awake), seed);
     search.run(&bounds);
-    let store = if kind.containerd_store { " with containerd's store" } else { "" };
-    println!("engine {}{store}, seed {seed}: {}", kind.version, search.tally);
+    let make = stage.make();
+    println!("engine {make}, seed {seed}: {}", search.tally);
     if let Some((calls, time)) = search.first_finding {
         println!("the first finding came after {calls} calls, in {:.1} s", time.as_secs_f64());
     }
     for (number, finding) in search.findings.iter().enumerate() {
-        finding.keep(&folder, &format!("{}-{seed}-{number}", kind.version));
+        finding.keep(&folder, &format!("{make}-{seed}-{number}"));
     }
     search.broken.iter().for_each(|told| println!("the plugin failed: {told}"));
     let findings: Vec<_> = search.findings.iter().map(ToString::to_string).collect();
@@ -120,7 +115,7 @@ const SEEN: [&str; 16] = [
 
 /// The search sees each kind of thing that must not be, and finds out which call did it.
 fn a_guard_that_sleeps_is_caught(stage: &Stage) {
-    let world = World::build(stage, &machines_own(), asleep);
+    let world = World::build(stage, asleep);
     let mut search = Search::new(world, SEED);
     let seen = search.sweep(4).join("\n");
     for kind in SEEN {
@@ -137,7 +132,7 @@ fn what_would_get_by_a_weaker_guard_is_refused(stage: &Stage) {
     let text = std::fs::read_to_string(&file).unwrap();
     let cases: Vec<serde_json::Value> = serde_json::from_str(&text).expect("a list");
     assert!(!cases.is_empty());
-    let world = World::build(stage, &machines_own(), awake);
+    let world = World::build(stage, awake);
     let mut search = Search::new(world, SEED);
     for case in &cases {
         let finding = Finding::from_json(case);

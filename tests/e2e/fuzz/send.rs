@@ -18,9 +18,12 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 /// A case, written out.
 pub struct Written {
-    pub calls: Vec<(Vec<u8>, Closing)>,
+    pub calls: Vec<Sendable>,
     pub at_once: bool,
 }
+
+/// Bytes, how many answers there are to them, and when our side of the connection ends.
+pub type Sendable = (Vec<u8>, usize, Closing);
 
 /// Containers that shall keep their names.
 pub type Baits = Vec<(String, String)>;
@@ -32,17 +35,18 @@ impl Written {
             // Who announces more than they send would be waited for. For all others the end of
             // our stream would look as if nobody wanted the answer any more.
             let closing = match draft.framing {
-                Framing::Claim(_) => Closing::HalfByUs,
-                _ => Closing::ByTheEngine,
+                Framing::Claim(_) => Closing::AfterTheRequest,
+                _ => Closing::AfterTheAnswer,
             };
-            (draft.bytes(), closing)
+            (draft.bytes(), draft.answers(), closing)
         };
         Self { calls: case.calls.iter().map(write).collect(), at_once: case.at_once }
     }
 
     /// Sends it, and says what was answered to each call.
     pub fn send(&self, socket: &Path, baits: &Baits) -> Vec<Exchange> {
-        let send = |(bytes, closing): &(Vec<u8>, Closing)| exchange(socket, bytes, *closing, LIMIT);
+        let send =
+            |(bytes, wanted, closing): &Sendable| exchange(socket, bytes, *wanted, *closing, LIMIT);
         let answers = if self.at_once {
             thread::scope(|scope| {
                 let calls: Vec<_> =

@@ -13,17 +13,8 @@ use super::draft::{Body, Draft};
 use super::json::Json;
 use crate::effect::{Signed, get};
 use crate::node::{Engine, Files, Plugin, socket};
-use crate::outcome::Outcome;
 use crate::stage::Stage;
 use crate::wire::Request;
-
-/// An engine of a version.
-#[derive(Clone)]
-pub struct Kind {
-    /// `20.10`, which the machine has itself, or one that `scripts/engines` fetches.
-    pub version: String,
-    pub containerd_store: bool,
-}
 
 /// A guarded engine, and what calls are made of.
 pub struct World<'a> {
@@ -63,7 +54,7 @@ const SERVICES: u64 = 6;
 impl<'a> World<'a> {
     /// Sets everything up: unguarded first, so that baits can be made.
     #[track_caller]
-    pub fn build(stage: &'a Stage, kind: &Kind, change_policy: fn(&str) -> String) -> Self {
+    pub fn build(stage: &'a Stage, change_policy: fn(&str) -> String) -> Self {
         let (app, policy) = stage.signed_app();
         let other = stage.repository("other");
         stage.push_unsigned(&format!("{app}:other"), "gotcha");
@@ -77,14 +68,13 @@ impl<'a> World<'a> {
         stage.user("admin").docker(save).expect_ok();
 
         let engine = Engine::absent(stage);
-        let machine = Machine { stage, name: engine.name().to_owned(), kind: kind.clone() };
-        machine.start(&[]);
+        engine.start(&[]);
         let mut names = names_of_images(stage, &engine, &app, &other);
         bait(&engine, &archives, &names);
         let files = Files::new(stage, &change_policy(&policy.to_string()), &engine);
         let plugin = guard(stage, &files);
         stage.script(&["engine", "stop", engine.name()]);
-        machine.start(&["--plugin", plugin.name()]);
+        engine.start(&["--plugin", plugin.name()]);
         engine.docker("start web").expect_ok();
 
         let socket = engine.socket();
@@ -167,36 +157,6 @@ impl<'a> World<'a> {
         }
         all.sort_by_key(|(name, value)| (std::cmp::Reverse(value.len()), name.clone()));
         all
-    }
-}
-
-/// An engine to be started, again and again, in the same way.
-struct Machine<'a> {
-    stage: &'a Stage,
-    name: String,
-    kind: Kind,
-}
-
-impl Machine<'_> {
-    #[track_caller]
-    fn start(&self, options: &[&str]) -> Outcome {
-        let store: &[&str] = if self.kind.containerd_store { &["--containerd-store"] } else { &[] };
-        let words = [&["engine", "start", &self.name], options, store].concat();
-        let mut lab = self.stage.lab().script(&words);
-        if self.kind.version != "20.10" {
-            lab.env("ENGINE_BIN_DIR", self.folder());
-        }
-        self.stage.run(&format!("scripts/lab {}", words.join(" ")), &mut lab).expect_ok()
-    }
-
-    #[track_caller]
-    fn folder(&self) -> PathBuf {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engines");
-        let version = &self.kind.version;
-        let fetched = self
-            .stage
-            .run(&format!("scripts/engines {version}"), Command::new(script).arg(version));
-        PathBuf::from(fetched.expect_ok().text().lines().last().expect("it names a folder"))
     }
 }
 
