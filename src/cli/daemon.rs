@@ -3,20 +3,24 @@
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::error;
+use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::paint::shows_colours;
 
 /// Completes when the process is told to end: SIGTERM or SIGINT. From this call on, these
-/// no longer end it by themselves.
-pub fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
+/// no longer end it by themselves, and SIGHUP does nothing but say why it does nothing.
+pub fn asked_to_stop(no_reload: &'static str) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => warn!("SIGHUP: {no_reload}"),
+            }
         }
         notify(sd_notify::NotifyState::Stopping);
     })
@@ -25,6 +29,11 @@ pub fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
 /// Tells systemd that calls are taken from now on.
 pub fn notify_ready() {
     notify(sd_notify::NotifyState::Ready);
+}
+
+/// What `systemctl status` shows.
+pub fn notify_status(status: &str) {
+    notify(sd_notify::NotifyState::Status(status));
 }
 
 fn notify(state: sd_notify::NotifyState<'_>) {

@@ -85,6 +85,9 @@ that root alone may enter.
 While the proxy restarts, systemd keeps its socket: clients that come then wait for it.
 Streams (logs -f, attach, events) that are open longer than --drain are cut.";
 
+/// What is said to SIGHUP.
+const NO_RELOAD: &str = "the proxy reads no configuration, and goes on";
+
 /// The group that engines give their socket to.
 const USUAL_GROUP: &str = "docker";
 
@@ -101,7 +104,8 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(handed) => handed,
         Err(error) => return cannot_begin(&error),
     };
-    let runtime = match tokio::runtime::Runtime::new() {
+    // One thread: it waits nearly always, and calls pass sooner where none has to be woken.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cannot_begin(&error),
     };
@@ -113,7 +117,7 @@ async fn relay(args: &Args, handed: Option<UnixListener>) -> ExitCode {
         Ok(listener) => listener,
         Err(error) => return cannot_begin(&*error),
     };
-    let told = match asked_to_stop() {
+    let told = match asked_to_stop(NO_RELOAD) {
         Ok(told) => told,
         Err(error) => return cannot_begin(&error),
     };

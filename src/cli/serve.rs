@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{asked_to_stop, notify_ready, start_log};
-use crate::gate::{Gate, Settings, watch};
+use super::daemon::{asked_to_stop, notify_ready, notify_status, start_log};
+use crate::gate::{Gate, Settings, Standing, attend, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
 use crate::source::Engine;
@@ -75,6 +76,10 @@ flag when it is told to reload its configuration):
 
   "authorization-plugins": ["countersign"]"#;
 
+/// What is said to SIGHUP.
+const NO_RELOAD: &str = "the policy was read at the start and goes on as it is; restart \
+     countersign to have it read anew (systemctl restart countersign)";
+
 /// An engine's socket: a path, or a `unix://` URL.
 pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
@@ -99,7 +104,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return cannot_begin(&error),
     };
-    runtime.block_on(listen(gate, handed, &args.socket))
+    runtime.block_on(listen(gate, handed, args))
 }
 
 fn gate(args: &Args) -> Result<Gate, Box<dyn std::error::Error>> {
@@ -119,7 +124,8 @@ fn folder_of(file: &Path) -> io::Result<PathBuf> {
     Ok(file.parent().unwrap_or(&file).to_owned())
 }
 
-async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> ExitCode {
+async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCode {
+    let socket = &args.socket;
     let listener = match handed {
         Some(handed) => Listener::adopt(handed),
         None => Listener::bind(socket, Access::OWNER),
@@ -128,21 +134,41 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, socket: &Path) -> Exit
         Ok(listener) => listener,
         Err(error) => return cannot_begin(&error),
     };
-    let told = match asked_to_stop() {
+    let told = match asked_to_stop(NO_RELOAD) {
         Ok(told) => told,
         Err(error) => return cannot_begin(&error),
     };
     let gate = Arc::new(gate);
     // It asks the engine, which asks us: it begins when that is answered, and ends first.
-    let watching = tokio::spawn(watch(Arc::clone(&gate)));
+    let appeared = Arc::new(Notify::new());
+    let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared)));
+    let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
     let told = async {
         told.await;
         watching.abort();
+        attending.abort();
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify_ready();
     serve(gate, listener, told).await;
     ExitCode::SUCCESS
+}
+
+/// Shows in `systemctl status` whether what is decided here holds.
+fn show(standing: &Standing) {
+    match standing {
+        Standing::Unknown => notify_status("waiting for the engine"),
+        Standing::Closed => notify_status("judging the engine's calls"),
+        Standing::Open(sockets) => notify_status(&format!(
+            "NOT protected: the engine takes gRPC calls past every plugin on {}; see countersign \
+             help proxy",
+            sockets
+                .iter()
+                .map(|socket| socket.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        )),
+    }
 }
 
 fn describe(policy: &Policy) {

@@ -56,23 +56,30 @@ fn grpc(engine: &EngineFacts, version: Option<Version<'_>>, findings: &mut Vec<F
     let remedy = "put `countersign proxy` in front of its socket (see countersign help proxy); \
                   or use an engine below 29.2";
     let by_version = version.is_some_and(|version| version.numbers >= GRPC_SINCE);
-    findings.push(match engine.http2 {
-        Some(true) => {
-            Finding::problem(ID, "the engine takes gRPC calls past every plugin", why, remedy)
-        }
-        Some(false) => Finding::ok(ID, "the engine takes no gRPC calls past plugins"),
+    let open: Vec<_> = engine.doors.iter().filter(|door| door.is_open()).collect();
+    for door in &open {
+        let socket = door.socket.display();
+        let title = format!("others than root may make gRPC calls past every plugin on {socket}");
+        findings.push(Finding::problem(ID, title, why, remedy));
+    }
+    if !open.is_empty() {
+        return;
+    }
+    let answers = |http2: bool| engine.doors.iter().find(|door| door.http2 == Some(http2));
+    findings.push(if let Some(door) = answers(true) {
+        let socket = door.socket.display();
+        Finding::ok(ID, format!("gRPC calls past plugins are for root alone ({socket})"))
+    } else if answers(false).is_some() {
+        Finding::ok(ID, "the engine takes no gRPC calls past plugins")
+    } else if by_version {
         // Without an answer to HTTP/2's opening the version has to do.
-        None if by_version => Finding::problem(
-            ID,
-            "engines of this version take gRPC calls past every plugin",
-            why,
-            remedy,
-        ),
-        None if version.is_some() => {
-            Finding::ok(ID, "engines of this version take no gRPC calls past plugins")
-        }
+        let title = "engines of this version take gRPC calls past every plugin";
+        Finding::problem(ID, title, why, remedy)
+    } else if version.is_some() {
+        Finding::ok(ID, "engines of this version take no gRPC calls past plugins")
+    } else {
         // No engine, and that was said.
-        None => return,
+        return;
     });
 }
 
@@ -92,6 +99,17 @@ fn exposure(engine: &EngineFacts, setup: &SetupFacts, findings: &mut Vec<Finding
         )),
         None => {}
     }
+    findings.extend(engine.group.as_ref().map(|group| {
+        let (name, members) = (group.name.escape_debug(), group.members.join(", "));
+        let members = if members.is_empty() { "nobody is listed in it" } else { &members };
+        Finding::note(
+            "engine.group",
+            format!("group {name} may command the engine ({})", members.escape_debug()),
+            "its members may do all that the policy does not refuse, and the engine does not tell \
+             one from another",
+            format!("see that each of them is meant to; gpasswd -d USER {name} takes one out"),
+        )
+    }));
     let Ok(told) = &setup.setup else { return };
     let open: Vec<_> = told.open_hosts().collect();
     if open.is_empty() {
@@ -138,7 +156,8 @@ mod tests {
     use super::super::finding::{Severity, told};
     use super::super::setup::Setup;
     use super::*;
-    use crate::source::{FileFacts, Kind, NodeInfo};
+    use crate::gate::Door;
+    use crate::source::{FileFacts, Group, Kind, NodeInfo};
     use Severity::{Note, Problem, Warning};
 
     /// An engine, by its `GET /info`.
@@ -147,9 +166,14 @@ mod tests {
             socket: "/var/run/docker.sock".into(),
             file: Some(FileFacts { kind: Kind::Socket, uid: 0, mode: 0o660 }),
             info: Ok(serde_json::from_str::<NodeInfo>(info).unwrap()),
-            http2: Some(false),
+            group: None,
+            doors: vec![door(Some(false), false)],
             package: None,
         }
+    }
+
+    fn door(http2: Option<bool>, is_roots_alone: bool) -> Door {
+        Door { socket: "/run/docker.sock".into(), http2, is_roots_alone }
     }
 
     fn version(version: &str, package: Option<&str>, http2: Option<bool>) -> EngineFacts {
@@ -157,7 +181,8 @@ mod tests {
             r#"{{"ServerVersion":"{version}","Plugins":{{"Authorization":null}},
                "Swarm":{{"LocalNodeState":"inactive","ControlAvailable":false}}}}"#
         );
-        EngineFacts { package: package.map(ToOwned::to_owned), http2, ..engine(&text) }
+        let doors = vec![door(http2, false)];
+        EngineFacts { package: package.map(ToOwned::to_owned), doors, ..engine(&text) }
     }
 
     fn setup(hosts: &[&str], tls_verify: bool) -> SetupFacts {
@@ -200,9 +225,27 @@ mod tests {
     }
 
     #[test]
+    fn doors_past_every_plugin() {
+        let problem = ("engine.grpc", Problem);
+        for (doors, expected) in [
+            (vec![door(Some(true), false)], &[problem][..]),
+            // The engine, and the proxy in front of it.
+            (vec![door(Some(true), true), door(Some(false), false)], &[]),
+            (vec![door(Some(true), true), door(Some(true), false)], &[problem]),
+            (vec![door(Some(false), false), door(Some(true), false)], &[problem]),
+            (vec![door(None, false)], &[problem]),
+            (vec![], &[problem]),
+            (vec![door(Some(true), true)], &[]),
+        ] {
+            let engine = EngineFacts { doors: doors.clone(), ..version("29.7.2", None, None) };
+            assert_eq!(findings(&engine, &setup(&["fd://"], false)), expected, "{doors:?}");
+        }
+    }
+
+    #[test]
     fn an_engine_that_does_not_answer() {
         let info = Err("the engine at /var/run/docker.sock did not answer in 10 s".to_owned());
-        let away = EngineFacts { info, http2: None, file: None, ..version("", None, None) };
+        let away = EngineFacts { info, doors: vec![], file: None, ..version("", None, None) };
         assert_eq!(findings(&away, &setup(&[], false)), [("engine.answers", Problem)]);
     }
 
@@ -211,10 +254,14 @@ mod tests {
         let sound = version("25.0.16", None, Some(false));
         let mut open = sound.clone();
         open.file = Some(FileFacts { kind: Kind::Socket, uid: 0, mode: 0o666 });
+        let mut shared = sound.clone();
+        let members = vec!["alice".to_owned()];
+        shared.group = Some(Group { name: "docker".to_owned(), members });
         let tcp = ("engine.tcp", Problem);
         for (engine, setup, expected) in [
             (&sound, setup(&["fd://", "tcp://0.0.0.0:2376"], true), &[][..]),
             (&sound, setup(&["fd://", "tcp://0.0.0.0:2375"], false), &[tcp]),
+            (&shared, setup(&["fd://"], false), &[("engine.group", Note)]),
             (&open, setup(&["tcp://10.0.0.1:1"], false), &[("engine.socket-mode", Problem), tcp]),
         ] {
             assert_eq!(findings(engine, &setup), expected);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::setup::Setup;
+use crate::gate::Door;
 use crate::image::Repository;
 use crate::policy::Policy;
-use crate::source::{FileFacts, ManagedPlugin, NodeInfo};
+use crate::source::{FileFacts, Group, ManagedPlugin, NodeInfo};
 use crate::trust::notary::{Fault, Role};
 
 /// Everything that is examined.
@@ -19,6 +20,7 @@ pub struct Facts {
     pub(super) engine: EngineFacts,
     pub(super) setup: SetupFacts,
     pub(super) plugin: PluginFacts,
+    pub(super) units: UnitFacts,
     pub(super) policy: PolicyFacts,
     pub(super) stored: StoredFacts,
     pub(super) servers: Vec<ServerFacts>,
@@ -31,8 +33,10 @@ pub(super) struct EngineFacts {
     pub file: Option<FileFacts>,
     /// What it says of itself, or why it does not.
     pub info: Result<NodeInfo, String>,
-    /// Whether it answers HTTP/2's opening; `None`: no answer to it.
-    pub http2: Option<bool>,
+    /// Who may use its socket by the group that the file has, where that is not root's.
+    pub group: Option<Group>,
+    /// Its sockets, and what may stand in front of them.
+    pub doors: Vec<Door>,
     /// The version of the distribution's package, `docker.io`.
     pub package: Option<String>,
 }
@@ -46,6 +50,17 @@ pub(super) struct SetupFacts {
     pub file: PathBuf,
     /// Command line and file, read together; or why the file cannot be.
     pub setup: Result<Setup, String>,
+}
+
+/// What systemd was told.
+#[derive(Clone, Debug)]
+pub(super) struct UnitFacts {
+    /// The plugin's name, which its units have too.
+    pub name: String,
+    /// The engine's unit with what is added to it, where systemd starts the engine.
+    pub engine: Option<String>,
+    /// The plugin's.
+    pub plugin: Option<String>,
 }
 
 /// The plugin, asked as an engine asks it, and the engine asked of it.

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::facts::{
     EngineFacts, Facts, Greeting, NoGreeting, PluginFacts, PolicyFacts, Probe, ServerFacts,
-    SetupFacts, StoredFacts, StoredRepository,
+    SetupFacts, StoredFacts, StoredRepository, UnitFacts,
 };
 use super::setup::{Setup, config_file};
-use crate::gate::{NETWORK, load_history, remedy, remote};
+use crate::gate::{NETWORK, doors, load_history, remedy, remote};
 use crate::image::Repository;
 use crate::policy::{Policy, Registry};
 use crate::source::{
@@ -52,11 +52,14 @@ pub async fn gather(subject: Subject) -> Facts {
     let daemon = daemon(host, &subject.engine, greeted);
     let (engine, info) = ask_engine(&subject.engine).await;
     let plugin = plugin(&subject, engine.as_ref(), info.as_ref().ok()).await;
+    let setup = setup(host, daemon.as_ref());
+    let more = setup.setup.as_ref().map(Setup::sockets).unwrap_or_default();
     let engine = EngineFacts {
         socket: subject.engine.clone(),
         file: host.look(&subject.engine).ok().flatten(),
         info,
-        http2: greeted.and_then(|greeted| greeted.http2),
+        group: host.group(&subject.engine),
+        doors: doors(host, &subject.engine, &more).await,
         package: host.package(PACKAGE),
     };
     let registries = policy.as_ref().map(Policy::registries).unwrap_or_default();
@@ -72,8 +75,9 @@ pub async fn gather(subject: Subject) -> Facts {
         now,
         uptime: host.uptime(),
         engine,
-        setup: setup(host, daemon.as_ref()),
+        setup,
         plugin,
+        units: units(host, &subject.plugin),
         stored: stored(&subject, registries, now),
         servers,
         policy: PolicyFacts { file: subject.config, policy: subject.policy, unusable },
@@ -115,6 +119,11 @@ fn setup(host: &Host, daemon: Option<&Daemon>) -> SetupFacts {
     let text = host.text(&file, daemon).map_err(|error| error.to_string());
     let setup = text.and_then(|text| Setup::read(args, text.as_deref()));
     SetupFacts { found: daemon.is_some(), file, setup }
+}
+
+fn units(host: &Host, plugin: &str) -> UnitFacts {
+    let unit = |name: &str| host.unit(&format!("{name}.service"));
+    UnitFacts { name: plugin.to_owned(), engine: unit("docker"), plugin: unit(plugin) }
 }
 
 async fn plugin(

@@ -6,7 +6,7 @@
 //!
 //! - `engine`, `advisory`, `debian`: which engine is it, and what goes past us there?
 //! - `setup`: how was it told of its plugins, and where does it listen?
-//! - `plugin`: are we there, and are we asked?
+//! - `plugin`, `units`: are we there, are we asked, and who sees to it that we stay?
 //! - `policy`, `stored`, `server`: what decisions rest on.
 //!
 //! Knows `gate` and what is below it. Nothing in here decides about an image.
@@ -22,6 +22,7 @@ mod policy;
 mod server;
 mod setup;
 mod stored;
+mod units;
 
 pub use facts::Facts;
 pub use finding::{Finding, Severity};
@@ -32,6 +33,7 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     engine::examine(&facts.engine, &facts.setup, &mut findings);
     plugin::examine(&facts.plugin, &facts.setup, &mut findings);
+    units::examine(&facts.units, &mut findings);
     policy::examine(&facts.policy, facts.now, &mut findings);
     stored::examine(&facts.stored, facts.now, &mut findings);
     server::examine(&facts.servers, facts.now, facts.uptime, &mut findings);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::facts::PolicyFacts;
 use super::finding::Finding;
 use super::{End, day};
-use crate::policy::{Bar, Policy, Registry, TeamState, UserKeyState};
+use crate::policy::{Bar, GuardMode, Policy, Registry, TeamState, UserKeyState};
 use crate::trust::certificate::Certificate;
 
 pub(super) fn examine(facts: &PolicyFacts, now: Timestamp, findings: &mut Vec<Finding>) {
@@ -64,6 +64,16 @@ pub(super) fn examine(facts: &PolicyFacts, now: Timestamp, findings: &mut Vec<Fi
         }
     }
     findings.extend(pins(policy));
+    findings.push(guard(policy.guard_mode()));
+    for repository in policy.host_access() {
+        findings.push(Finding::note(
+            "policy.host-access",
+            format!("[[rules]] lets images of {repository} reach the host"),
+            "whoever may have such an image signed, or run it with arguments of their own, may do \
+             on this host what root may, and end all enforcement",
+            "set allow_host_access = false, or remove the rule, where nobody needs it",
+        ));
+    }
     for permission in policy.opened() {
         findings.push(Finding::note(
             "policy.api",
@@ -71,6 +81,28 @@ pub(super) fn examine(facts: &PolicyFacts, now: Timestamp, findings: &mut Vec<Fi
             format!("callers may {}", permission.describe()),
             format!("set {permission} = false where nobody needs it"),
         ));
+    }
+}
+
+fn guard(mode: GuardMode) -> Finding {
+    const ID: &str = "policy.guard";
+    let why = "a signed image that is given the host's files, processes or devices can end all \
+               enforcement";
+    match mode {
+        GuardMode::Enforce => Finding::ok(ID, "[guard] keeps containers from the host"),
+        GuardMode::Log => Finding::warning(
+            ID,
+            "[guard] mode is \"log\": containers may reach the host, and the log tells of it",
+            why,
+            "write a [[rules]] entry with allow_host_access = true for each repository that the \
+             log names rightly, then set mode = \"enforce\"",
+        ),
+        GuardMode::Off => Finding::problem(
+            ID,
+            "[guard] mode is \"off\": containers may reach the host, and nobody is told",
+            why,
+            "set mode = \"enforce\"; or \"log\" first, to see what would be refused",
+        ),
     }
 }
 
@@ -232,6 +264,10 @@ mod tests {
         let off = "[trust_configuration]\nrequire_content_trust = false\n";
         let first_use = "[[registries]]\nhost_address = \"h.io\"\n";
         let open = "[api]\nbuild = true\nload = true\nexec = true\n";
+        let rule = |name: &str, allow: bool| {
+            format!("[[rules]]\nrepository = \"h.io/{name}\"\nallow_host_access = {allow}\n")
+        };
+        let rules = rule("ops/**", true) + &rule("ops/app", false);
         for (text, expected) in [
             ("[trust_configuration]\n".to_owned(), &[("policy.loads", Problem)][..]),
             (format!("{TRUST}{PINNED}"), &[]),
@@ -239,6 +275,10 @@ mod tests {
             (TRUST.to_owned(), &[("policy.registries", Problem)]),
             (format!("{TRUST}{first_use}"), &[("policy.pins", Note)]),
             (format!("{TRUST}{PINNED}{open}"), &[("policy.api", Note), ("policy.api", Note)]),
+            (format!("{TRUST}{PINNED}[guard]\nmode = \"enforce\"\n"), &[]),
+            (format!("{TRUST}{PINNED}[guard]\nmode = \"log\"\n"), &[("policy.guard", Warning)]),
+            (format!("{TRUST}{PINNED}[guard]\nmode = \"off\"\n"), &[("policy.guard", Problem)]),
+            (format!("{TRUST}{PINNED}{rules}"), &[("policy.host-access", Note)]),
         ] {
             assert_eq!(findings(&text), expected, "{text}");
         }

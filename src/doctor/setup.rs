@@ -60,6 +60,12 @@ impl Setup {
         })
     }
 
+    /// The Unix sockets that are named.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        let path = |host: &String| host.strip_prefix("unix://").map(PathBuf::from);
+        self.hosts.iter().filter_map(path).collect()
+    }
+
     /// Addresses at which anybody who reaches them may do everything.
     pub fn open_hosts(&self) -> impl Iterator<Item = &str> {
         let open = |host: &&str| {
@@ -105,11 +111,15 @@ mod tests {
         ] {
             assert_eq!(config_file(&args(line)), PathBuf::from(file), "{line}");
         }
-        let line = "dockerd -H fd:// --host tcp://0:1 -Htcp://0:2 --host=tcp://0:3 -H=:4 \
+        let line = "dockerd -H fd:// -H unix:///d.sock --host tcp://0:1 -Htcp://0:2 --host=tcp://0:3 -H=:4 \
                     --authorization-plugin a --authorization-plugin=b --tlsverify=false";
         let setup = Setup::read(&args(line), None).unwrap();
-        assert_eq!(setup.hosts, ["fd://", "tcp://0:1", "tcp://0:2", "tcp://0:3", ":4"]);
+        assert_eq!(
+            setup.hosts,
+            ["fd://", "unix:///d.sock", "tcp://0:1", "tcp://0:2", "tcp://0:3", ":4"]
+        );
         assert_eq!(setup.flag_plugins, ["a", "b"]);
+        assert_eq!(setup.sockets(), [PathBuf::from("/d.sock")]);
         assert!(!setup.tls_verify);
     }
 

@@ -9,6 +9,7 @@
 
 mod aftermath;
 mod crossing;
+mod doors;
 mod gather;
 mod reach;
 mod refresh;
@@ -30,6 +31,7 @@ use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
+pub use doors::{Door, Standing, attend, doors};
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;

@@ -1,13 +1,14 @@
 //! Reach: what would a container get of the host, and what has to be known to judge that?
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
 use super::Gate;
-use crate::policy::{GuardMode, Host, clean};
+use crate::policy::{self, Bound, GuardMode, Host, clean};
 use crate::request::{self, HostAccess};
-use crate::source::{self, Container, Deadline, Engine, EngineError, Mount};
+use crate::source::{self, Container, Deadline, Engine, EngineError, Mount, Volume};
 
 /// Most paths and volumes looked up for one container. One honestly has a dozen.
 const MAX_LOOKUPS: usize = 128;
@@ -39,12 +40,7 @@ impl Gate {
         }
         let names: Vec<String> = host.asked.iter().filter_map(volume).collect();
         for name in names {
-            if let Some(volume) = engine.volume(&name).await? {
-                let options = volume.options.unwrap_or_default();
-                let options: Vec<_> =
-                    options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-                host.asked.extend(request::volume_access(&volume.driver, &options));
-            }
+            host.asked.extend(engine.volume(&name).await?.as_ref().and_then(brought));
         }
         let sources: Vec<String> = host.asked.iter().filter_map(bound).collect();
         let names_runtime = host.asked.iter().any(|one| matches!(one, HostAccess::Runtime(_)));
@@ -53,8 +49,13 @@ impl Gate {
         }
         let defaults = engine.defaults().await?;
         host.default_runtime = Some(defaults.default_runtime);
-        if !sources.is_empty() && !source::has_folder(&defaults.docker_root_dir).await {
-            return Err(LookupError::Elsewhere { data: defaults.docker_root_dir });
+        if !sources.is_empty() {
+            let data = &defaults.docker_root_dir;
+            match source::has_folder(data, deadline).await {
+                Ok(true) => {}
+                Ok(false) => return Err(LookupError::Elsewhere { data: data.clone() }),
+                Err(error) => return Err(LookupError::Files { path: data.clone(), error }),
+            }
         }
         let own = self.own.iter().map(PathBuf::as_path);
         for folder in own.chain([Path::new(&defaults.docker_root_dir)]) {
@@ -63,11 +64,22 @@ impl Gate {
             host.protected.push(path);
         }
         for path in sources {
-            // What cannot be followed is refused by its not being known.
+            // It is refused or not wherever it leads.
+            if policy::is_protected(&path, &host.protected) {
+                continue;
+            }
             match source::leads_to(&path, deadline).await {
                 Ok(end) => drop(host.leads_to.insert(path, end)),
+                // The time is up for the others too, and each would keep a thread.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(LookupError::Files { path, error });
+                }
+                // What cannot be followed is refused by its not being known.
                 Err(error) => warn!(path, %error, "where a bind leads is not known"),
             }
+        }
+        if !host.leads_to.is_empty() {
+            host.bound = bound_already(engine).await?;
         }
         Ok(())
     }
@@ -83,6 +95,12 @@ enum LookupError {
          countersign as a service of the host to allow binds"
     )]
     Elsewhere { data: String },
+    #[error("the file system does not say what {path} is: {error}")]
+    Files {
+        path: String,
+        #[source]
+        error: io::Error,
+    },
     #[error("one call asks for more than {MAX_LOOKUPS} things of the host")]
     TooMany,
     #[error("a folder of countersign's or the engine's own has no absolute path of UTF-8")]
@@ -95,6 +113,26 @@ pub(super) fn of_container(container: &Container) -> Result<Vec<HostAccess>, req
     let mut access = request::stored_access(&container.host_config)?;
     access.extend(container.mounts.iter().filter_map(mounted));
     Ok(access)
+}
+
+/// What containers and volumes bind already.
+async fn bound_already(engine: &Engine) -> Result<Vec<Bound>, EngineError> {
+    let (mounts, volumes) = tokio::try_join!(engine.mounts(), engine.local_volumes())?;
+    let binds = mounts.iter().filter_map(mounted).chain(volumes.iter().filter_map(brought));
+    let bound = binds.filter_map(|access| match access {
+        HostAccess::Bind { source, read_only } => {
+            Some(Bound { path: clean(&source)?, writable: !read_only })
+        }
+        _ => None,
+    });
+    Ok(bound.collect())
+}
+
+/// What a volume that exists brings in.
+fn brought(volume: &Volume) -> Option<HostAccess> {
+    let options = volume.options.iter().flatten();
+    let options: Vec<_> = options.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    request::volume_access(&volume.driver, &options)
 }
 
 fn mounted(mount: &Mount) -> Option<HostAccess> {

@@ -10,8 +10,10 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, Interval, interval, sleep};
 use tracing::{debug, error, info, warn};
@@ -36,14 +38,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// How long a stream of events must have lasted for its end to be none of a row.
 const LASTED: Duration = Duration::from_secs(60);
 
-/// Watches for as long as it is polled. Returns at once where there is nothing to hold
-/// containers to, or no engine.
-pub async fn watch(gate: SharedGate) {
+/// Watches for as long as it is polled, and tells whenever an engine `appeared`. Returns at
+/// once where there is nothing to hold containers to, or no engine.
+pub async fn watch(gate: SharedGate, appeared: Arc<Notify>) {
     let watched = SharedGate::clone(&gate);
     let Some(engine) = watched.engine.as_ref().filter(|_| watched.policy.is_enforced()) else {
         return;
     };
-    let mut watch = Watch::new(gate, engine);
+    let mut watch = Watch::new(gate, engine, appeared);
     let mut pause = FIRST_PAUSE;
     loop {
         let began = Instant::now();
@@ -65,6 +67,7 @@ pub async fn watch(gate: SharedGate) {
 struct Watch<'e> {
     gate: SharedGate,
     engine: &'e Engine,
+    appeared: Arc<Notify>,
     /// Whether it has been told that the engine is waited for.
     is_waited_for: bool,
     waiting: VecDeque<Running>,
@@ -88,10 +91,11 @@ struct Look {
 }
 
 impl<'e> Watch<'e> {
-    fn new(gate: SharedGate, engine: &'e Engine) -> Self {
+    fn new(gate: SharedGate, engine: &'e Engine, appeared: Arc<Notify>) -> Self {
         Self {
             gate,
             engine,
+            appeared,
             is_waited_for: false,
             waiting: VecDeque::new(),
             overflowed: false,
@@ -106,6 +110,7 @@ impl<'e> Watch<'e> {
     async fn follow(&mut self) -> Result<Infallible, EngineError> {
         // Events first: what starts after the sweep's list is made is among them.
         let mut starts = self.engine.events().await?;
+        self.appeared.notify_one();
         self.sweep().await?;
         info!(containers = self.waiting.len(), "looking at the containers that run");
         self.is_waited_for = false;

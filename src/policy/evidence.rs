@@ -28,12 +28,23 @@ pub struct Host {
     pub asked: Vec<HostAccess>,
     /// Where each clean path leads, links followed.
     pub leads_to: BTreeMap<String, String>,
+    /// What containers and volumes that exist bind already.
+    pub bound: Vec<Bound>,
     /// What is protected beside the usual folders: the engine's data, and our own.
     pub protected: Vec<String>,
     /// The engine's default OCI runtime.
     pub default_runtime: Option<String>,
     /// Why something of this could not be found out.
     pub unknown: Option<String>,
+}
+
+/// A folder or file of the host that some container or volume binds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Its clean path.
+    pub path: String,
+    /// Whether a container can write there.
+    pub writable: bool,
 }
 
 /// What the engine holds.

@@ -4,8 +4,8 @@
 //! all enforcement, so that is refused, whoever signed it, unless a rule of the policy names
 //! the repository that proved the image.
 
-use super::evidence::Host;
-use super::paths::{clean, is_harmless, is_protected};
+use super::evidence::{Bound, Host};
+use super::paths::{clean, is_harmless, is_protected, lies_below};
 use super::reason::Reason;
 use super::rules::Policy;
 use super::verdict::{Grant, Verdict};
@@ -70,17 +70,19 @@ pub fn warning(policy: &Policy, verdict: &Verdict, host: &Host) -> Option<String
 
 fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
     let repository = match grant {
-        // Without an image nothing will run; what runs after all is judged at its start.
-        Grant::NothingThere => return None,
         Grant::Proven { repository, .. } if policy.allows_host_access(repository) => return None,
         Grant::Proven { repository, .. } => Some(repository.clone()),
-        Grant::NotJudged => None,
+        // That there is no image is no excuse: one may come before the engine looks. Its
+        // container would be removed at once, but engines read files through a container's
+        // binds without its being started (`GET /containers/ID/archive`).
+        Grant::NotJudged | Grant::NothingThere => None,
     };
     if let Some(cause) = &host.unknown {
         return Some(Reason::Engine { cause: cause.clone() });
     }
     let mut access: Vec<HostAccess> =
         host.asked.iter().filter(|one| is_harmful(one, host)).cloned().collect();
+    access.extend(nested(host));
     access.sort();
     access.dedup();
     (!access.is_empty()).then_some(Reason::HostAccess { repository, access })
@@ -101,8 +103,10 @@ fn is_harmful(access: &HostAccess, host: &Host) -> bool {
         | HostAccess::Uncovered(_)
         | HostAccess::CgroupParent(_)
         | HostAccess::Annotation(_)
+        | HostAccess::LogSocket(_)
         | HostAccess::VolumeDevice(_)
-        | HostAccess::VolumesFrom(_) => true,
+        | HostAccess::VolumesFrom(_)
+        | HostAccess::Nested { .. } => true,
         HostAccess::Runtime(name) => host.default_runtime.as_ref() != Some(name),
         HostAccess::Bind { source, read_only } => binds_harmfully(source, *read_only, host),
         // By itself a name; what the engine says of its volume is asked for beside it.
@@ -123,6 +127,43 @@ fn binds_harmfully(source: &str, read_only: bool, host: &Host) -> bool {
         // Nobody could say where it leads.
         None => true,
     }
+}
+
+/// The binds that are asked for and lie in a folder that a container can write to, and the
+/// folders asked for, to write to, in which something is bound.
+///
+/// Engines follow a bind's path anew at each start, and a restart by policy asks nobody. Whoever
+/// can write to a folder above can put a link in the path meanwhile, to `/` say. What is
+/// protected does not count as a folder above: who may write there needs no such ways.
+fn nested(host: &Host) -> Vec<HostAccess> {
+    let asked: Vec<Bound> = host.asked.iter().flat_map(|access| ends(access, host)).collect();
+    let is_trap = |outer: &Bound, inner: &Bound| {
+        outer.writable
+            && lies_below(&inner.path, &outer.path)
+            && !is_protected(&outer.path, &host.protected)
+    };
+    let pairs = asked.iter().flat_map(|one| {
+        let others = asked.iter().chain(&host.bound);
+        others.flat_map(move |other| [(one, other), (other, one)])
+    });
+    let traps = pairs.filter(|(outer, inner)| is_trap(outer, inner));
+    traps
+        .map(|(outer, inner)| HostAccess::Nested {
+            outer: outer.path.clone(),
+            inner: inner.path.clone(),
+        })
+        .collect()
+}
+
+/// A bind by its name, and by where that leads.
+fn ends(access: &HostAccess, host: &Host) -> Vec<Bound> {
+    let HostAccess::Bind { source, read_only } = access else { return Vec::new() };
+    let Some(path) = clean(source).filter(|path| !is_harmless(path, *read_only)) else {
+        return Vec::new();
+    };
+    let end = host.leads_to.get(&path).filter(|end| **end != path).cloned();
+    let bound = |path| Bound { path, writable: !read_only };
+    end.into_iter().chain([path]).map(bound).collect()
 }
 
 #[cfg(test)]
@@ -159,6 +200,39 @@ mod tests {
             (bind("/", true), true),
         ] {
             assert_eq!(is_harmful(&access, &host), harmful, "{access}");
+        }
+    }
+
+    #[test]
+    fn a_bind_below_what_can_be_written_is_a_trap() {
+        for (asked, bound, traps) in [
+            (vec![bind("/srv/a", false)], vec![], 0),
+            (vec![bind("/srv/a", false), bind("/srv/b", false), bind("/srv/ab", true)], vec![], 0),
+            (vec![bind("/srv/a", false), bind("/srv/a", true)], vec![("/srv/a", true)], 0),
+            (vec![bind("/srv/a", true), bind("/srv/a/b", false)], vec![], 0),
+            (vec![bind("/srv/a", false), bind("/srv/a/b", true)], vec![], 1),
+            (vec![bind("/srv/a/b", true)], vec![("/srv/a", true)], 1),
+            (vec![bind("/srv/a/b", false)], vec![("/srv/a", false)], 0),
+            (vec![bind("/srv/a", false)], vec![("/srv/a/b", false), ("/srv/a/c", true)], 2),
+            (vec![bind("/srv/a", true)], vec![("/srv/a/b", true)], 0),
+            (vec![bind("/srv/link/b", true)], vec![("/srv/a", true)], 1),
+            (vec![bind("/srv/a", true)], vec![("/", true), ("/etc", true)], 0),
+            (vec![bind("/dev/null", false)], vec![("/dev", true)], 0),
+            (vec![HostAccess::Volume("x".to_owned())], vec![("/srv/a", true)], 0),
+        ] {
+            let host = Host {
+                leads_to: [("/srv/link/b".to_owned(), "/srv/a/b".to_owned())].into(),
+                bound: bound
+                    .iter()
+                    .map(|(path, writable)| Bound { path: (*path).to_owned(), writable: *writable })
+                    .collect(),
+                asked,
+                ..Host::default()
+            };
+            let mut found = nested(&host);
+            found.sort();
+            found.dedup();
+            assert_eq!(found.len(), traps, "{:?} {bound:?}: {found:?}", host.asked);
         }
     }
 

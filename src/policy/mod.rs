@@ -26,11 +26,11 @@ mod survey;
 mod verdict;
 
 pub use document::{ConfigError, OnViolation};
-pub use evidence::{Evidence, Gap, Held, HeldImage, Host, Served};
+pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Served};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
 pub use judge::judge;
-pub use paths::clean;
+pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Place, Reason, Shortfall};
 pub use rules::{DockerConfig, Policy, Registry};

@@ -3,28 +3,67 @@
 //! Whoever can write there can replace the engine, countersign, or what root's programs run
 //! and trust; whoever can read there can take keys.
 
-/// Folders that are the host itself, and those of engines.
-const PROTECTED: [&str; 20] = [
+/// Folders that are the host itself, and those of engines. A `*` stands for any one name.
+///
+/// Beside what is plain: containerd runs what lies in `/opt/containerd/bin` before anything of
+/// the same name elsewhere, `runc` too (its `opt` plugin puts that folder first in the
+/// `PATH`); package managers run scripts that they keep in `/var/lib`, and so do init systems;
+/// other engines have sockets there that are as good as root; and keys in `.ssh` let their
+/// holders in as people who may do more.
+const PROTECTED: [&str; 53] = [
     "/bin",
     "/boot",
     "/dev",
+    "/efi",
     "/etc",
+    "/home/*/.ssh",
     "/lib",
     "/lib32",
     "/lib64",
     "/libx32",
+    "/nix",
+    "/opt/cni",
+    "/opt/containerd",
+    "/ostree",
     "/proc",
     "/root",
     "/run",
     "/sbin",
+    "/snap",
+    "/swap.img",
+    "/swapfile",
     "/sys",
+    "/sysroot",
     "/usr",
+    "/var/db/sudo",
+    "/var/lib/apt",
+    "/var/lib/buildkit",
+    "/var/lib/cloud",
+    "/var/lib/cni",
+    "/var/lib/confexts",
     "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/dkms",
     "/var/lib/docker",
+    "/var/lib/dpkg",
+    "/var/lib/extensions",
+    "/var/lib/incus",
+    "/var/lib/kubelet",
+    "/var/lib/lxc",
+    "/var/lib/lxd",
+    "/var/lib/machines",
+    "/var/lib/portables",
+    "/var/lib/rancher",
+    "/var/lib/rpm",
+    "/var/lib/snapd",
+    "/var/lib/sudo",
+    "/var/lib/systemd",
     "/var/run",
-    "/var/spool/cron",
-    "/var/spool/at",
+    "/var/snap",
     "/var/spool/anacron",
+    "/var/spool/at",
+    "/var/spool/cron",
+    "/var/spool/incron",
 ];
 
 /// Devices that are in every container's `/dev` anyway.
@@ -68,9 +107,20 @@ pub(super) fn is_harmless(path: &str, read_only: bool) -> bool {
 }
 
 /// Whether a clean path is, contains or lies in one that is protected, or one of `more`.
-pub(super) fn is_protected(path: &str, more: &[String]) -> bool {
-    let mut protected = PROTECTED.into_iter().chain(more.iter().map(String::as_str));
-    protected.any(|one| lies_in(path, one) || lies_in(one, path))
+pub fn is_protected(path: &str, more: &[String]) -> bool {
+    PROTECTED.into_iter().any(|one| meets(path, one))
+        || more.iter().any(|one| lies_in(path, one) || lies_in(one, path))
+}
+
+/// Whether of a clean path and a pattern of one the shorter is the beginning of the longer.
+fn meets(path: &str, pattern: &str) -> bool {
+    let names = path.split('/').skip(1).filter(|name| !name.is_empty());
+    names.zip(pattern.split('/').skip(1)).all(|(name, part)| part == "*" || part == name)
+}
+
+/// Whether `path` lies in `folder`, and is not the folder itself.
+pub(super) fn lies_below(path: &str, folder: &str) -> bool {
+    path != folder && lies_in(path, folder)
 }
 
 /// Whether `path` is `folder` or lies in it.
@@ -133,6 +183,15 @@ mod tests {
             ("/data", true),
             ("/data/docker/overlay2", true),
             ("/home/jane/project", false),
+            ("/home/jane/.sshd", false),
+            ("/home/jane/.ssh/authorized_keys", true),
+            ("/home/jane", true),
+            ("/home", true),
+            ("/opt", true),
+            ("/opt/containerd/bin", true),
+            ("/opt/containers", false),
+            ("/var/lib/dpkg/info", true),
+            ("/var/snap/lxd/common/lxd/unix.socket", true),
             ("/tmp/x", false),
             ("/opt/app", false),
         ] {

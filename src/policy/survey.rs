@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::build::ALLOWED_BY_DEFAULT;
 use super::holder::{Bar, listed_bar};
 use super::rules::Policy;
+use crate::image::RepositoryPattern;
 use crate::request::Permission;
 use crate::trust::KeyId;
 use crate::trust::certificate::Certificate;
@@ -67,6 +68,11 @@ impl Policy {
     /// The CAs whose certificates name users.
     pub fn users_authorities(&self) -> &[Certificate] {
         &self.users_ca
+    }
+
+    /// The repositories whose images may reach the host, as `[[rules]]` names them.
+    pub fn host_access(&self) -> impl Iterator<Item = &RepositoryPattern> {
+        self.rules.iter().filter(|rule| rule.allow_host_access).map(|rule| &rule.repository)
     }
 
     /// What `[api]` allows that is denied by default.

@@ -21,6 +21,7 @@
 //!
 //! Knows of `server` the socket alone.
 
+mod carry;
 mod chunked;
 mod head;
 mod refusal;
@@ -49,6 +50,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let engine: Arc<Path> = Arc::from(engine);
+    let relay = |client| {
+        let engine = Arc::clone(&engine);
+        async move { relay::relay(client, &engine).await }
+    };
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
@@ -56,10 +61,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok(client) => {
-                    let engine = Arc::clone(&engine);
-                    connections.spawn(async move { relay::relay(client, &engine).await });
-                }
+                Ok(client) => drop(connections.spawn(relay(client))),
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(BREATH).await;
@@ -68,7 +70,9 @@ pub async fn serve(
         }
     }
     // Before the wait: a client that comes now is told so, or waits at systemd's socket.
-    drop(listener);
+    for client in listener.close() {
+        connections.spawn(relay(client));
+    }
     info!(connections = connections.len(), "shutting down");
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(drain, ended).await.is_err() {

@@ -16,11 +16,13 @@ use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tracing::{debug, info};
 
+use super::carry::{LITTLE, carry};
 use super::refusal::{Refusal, engine_down};
 use super::reply::Reply;
 use super::requests::{Requests, Step};
 
-/// What is read at once, in each direction. What was read is written before more is read.
+/// Most that is read at once of what a client sends, and kept of it for later. What was read
+/// is written before more is read.
 const BUFFER: usize = 128 * 1024;
 /// How long a client that was answered may go on sending before its connection is closed.
 /// Go's servers wait as long.
@@ -35,7 +37,7 @@ pub(super) async fn relay(mut client: UnixStream, engine: &Path) {
 
 async fn connection(client: &mut UnixStream, engine: &Path) -> io::Result<()> {
     // What the client sent and no engine was given yet.
-    let mut pending = Vec::with_capacity(BUFFER);
+    let mut pending = Vec::with_capacity(LITTLE);
     loop {
         // Not before there is a request: HTTP/2 never makes us connect to the engine.
         let may_switch = match first_request(client, &mut pending).await? {
@@ -178,7 +180,7 @@ impl Up<'_> {
                 Stop::ReadOn => {}
             }
             match self.client.read_buf(self.pending).await {
-                Ok(1..) => {}
+                Ok(1..) => self.widen(),
                 Ok(0) | Err(_) => return Some(End::Closed),
             }
         }
@@ -223,15 +225,20 @@ impl Up<'_> {
 
     /// Passes everything on.
     async fn copy(&mut self) -> End {
-        loop {
-            let ready = self.pending.len();
-            if self.send(ready).await.is_err() {
-                return End::EngineClosed;
-            }
-            match self.client.read_buf(self.pending).await {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => return End::Closed,
-            }
+        let ready = self.pending.len();
+        if self.send(ready).await.is_err() {
+            return End::EngineClosed;
+        }
+        match carry(&mut self.client, &mut self.engine).await {
+            Ok(()) => End::Closed,
+            Err(_) => End::EngineClosed,
+        }
+    }
+
+    /// Most requests are small. Where one is not, more is read at once from then on.
+    fn widen(&mut self) {
+        if self.pending.len() == self.pending.capacity() && self.pending.capacity() < BUFFER {
+            self.pending.reserve(self.pending.capacity());
         }
     }
 
@@ -257,28 +264,36 @@ async fn down(
     mut client: WriteHalf<'_>,
     tell: Option<oneshot::Sender<bool>>,
 ) -> io::Result<bool> {
-    let mut waiting = tell.map(|tell| (Reply::default(), tell));
-    let mut switched = false;
-    let mut buffer = Vec::with_capacity(BUFFER);
+    let switched = match tell {
+        Some(tell) => first_answer(&mut engine, &mut client, tell).await?,
+        None => false,
+    };
     // A connection that the engine broke off ends as one that it closed.
-    while let Ok(1..) = engine.read_buf(&mut buffer).await {
-        client.write_all(&buffer).await?;
-        if let Some((mut reply, tell)) = waiting.take() {
-            match reply.read(&buffer) {
-                Some(verdict) => {
-                    switched = verdict;
-                    // The other direction may be over already.
-                    let _ = tell.send(verdict);
-                }
-                None => waiting = Some((reply, tell)),
-            }
-        }
-        buffer.clear();
-    }
+    carry(&mut engine, &mut client).await?;
     if switched {
         client.shutdown().await?;
     }
     Ok(switched)
+}
+
+/// Passes on what comes until it is clear whether HTTP ends with it.
+async fn first_answer(
+    engine: &mut ReadHalf<'_>,
+    client: &mut WriteHalf<'_>,
+    tell: oneshot::Sender<bool>,
+) -> io::Result<bool> {
+    let mut reply = Reply::default();
+    let mut buffer = Vec::with_capacity(LITTLE);
+    while let Ok(1..) = engine.read_buf(&mut buffer).await {
+        client.write_all(&buffer).await?;
+        if let Some(switched) = reply.read(&buffer) {
+            // The other direction may be over already.
+            let _ = tell.send(switched);
+            return Ok(switched);
+        }
+        buffer.clear();
+    }
+    Ok(false)
 }
 
 async fn refuse(client: &mut UnixStream, refusal: Refusal) -> io::Result<()> {
@@ -293,7 +308,7 @@ async fn refuse(client: &mut UnixStream, refusal: Refusal) -> io::Result<()> {
 async fn part(client: &mut UnixStream, answer: &[u8]) -> io::Result<()> {
     client.write_all(answer).await?;
     client.shutdown().await?;
-    let mut ignored = Vec::with_capacity(BUFFER);
+    let mut ignored = Vec::with_capacity(LITTLE);
     let drained = async {
         while let Ok(1..) = client.read_buf(&mut ignored).await {
             ignored.clear();

@@ -35,7 +35,11 @@ pub(super) fn create(request: &Routed<'_>) -> Result<Intent, Refusal> {
     Ok(Intent::Create { image, written: written.to_owned(), access })
 }
 
-/// A start. Before API 1.24 its body could replace the container's host configuration.
+/// The first API version in which a start has no body. Before, one could replace the
+/// container's host configuration.
+const STARTS_BARE: (u32, u32) = (1, 24);
+
+/// A start.
 pub(super) fn start(request: &Routed<'_>) -> Result<Intent, Refusal> {
     set_going(request, StartVerb::Start)
 }
@@ -75,7 +79,13 @@ fn set_going(request: &Routed<'_>, verb: StartVerb) -> Result<Intent, Refusal> {
             return Err(Refusal::CheckpointStart);
         }
     }
-    body::absent(request.call)?;
+    // Engines 20.10 to 29 start nothing when the call has a body of untold length
+    // (`r.ContentLength == -1`); and a restart takes `t` and `signal` of a form, no more.
+    if request.target.version.is_none_or(|version| version >= STARTS_BARE) {
+        body::unseen(request.call)?;
+    } else {
+        body::absent(request.call)?;
+    }
     Ok(Intent::Start { container: request.name()?.to_owned(), verb })
 }
 
@@ -133,6 +143,15 @@ mod tests {
                 "create docker.io/library/x asking bind of \"/srv\"".to_owned(),
             ),
             (
+                r#"{"Image":"x","HostConfig":{"LogConfig":{"Type":"","Config":{}}}}"#.to_owned(),
+                "create docker.io/library/x".to_owned(),
+            ),
+            (
+                r#"{"Image":"x","LogConfig":{"Type":"syslog","Config":{"syslog-address":"unix:///s"}}}"#
+                    .to_owned(),
+                "create docker.io/library/x asking log socket \"unix:///s\"".to_owned(),
+            ),
+            (
                 r#"{"Image":"x","Privileged":true,"HostConfig":{"PidMode":"host"}}"#.to_owned(),
                 "create docker.io/library/x asking PidMode \"host\", Privileged".to_owned(),
             ),
@@ -183,7 +202,7 @@ mod tests {
         }
     }
 
-    /// As sent by docker CLI 20.10 (text/plain) and 28, compose and the Python SDK.
+    /// As sent by docker CLI 20.10 (text/plain) and 28, compose, the Python SDK and curl.
     #[test]
     fn reads_starts_of_every_client() {
         for (target, headers, meant) in [
@@ -203,6 +222,8 @@ mod tests {
                 &[("Content-Length", "0"), ("Accept-Encoding", "gzip, deflate")],
                 "restart web",
             ),
+            ("/v1.24/containers/web/start", &[], "start web"),
+            ("/containers/web/restart?t=0", &[("User-Agent", "curl/7.88.1")], "restart web"),
             ("/containers/web/start?checkpoint=", NO_BODY, "start web"),
             ("/v1.41/containers/create/start", NO_BODY, "start create"),
             ("/v1.41/containers/a/b/start", NO_BODY, "start a/b"),
@@ -239,8 +260,15 @@ mod tests {
     #[test]
     fn refuses_starts_that_carry_more() {
         for (target, headers, body, code) in [
-            ("/v1.41/containers/a/start", &[][..], "", "form-body"),
-            ("/v1.41/containers/a/restart", &[("Content-Type", "text/plain")], "", "form-body"),
+            ("/v1.23/containers/a/start", &[][..], "", "form-body"),
+            ("/v1.41/containers/a/start", &[("Content-Length", "6")], "", "form-body"),
+            ("/v1.41/containers/a/restart", &[], "{}", "form-body"),
+            (
+                "/containers/a/start",
+                &[("Content-Type", "application/x-www-form-urlencoded")],
+                "",
+                "form-body",
+            ),
             ("/v1.23/containers/a/start", &[("Content-Length", "2")], "{}", "form-body"),
             ("/v1.41/containers/a/start?checkpoint=c", NO_BODY, "", "checkpoint-start"),
             ("/v1.41/containers/a/start?checkpoint-dir=%2Ftmp", NO_BODY, "", "checkpoint-start"),

@@ -39,12 +39,23 @@ pub enum HostAccess {
     CgroupParent(String),
     /// An annotation, which is an instruction to the OCI runtime.
     Annotation(String),
+    /// A socket of the host that the engine itself would write the container's output to.
+    LogSocket(String),
     /// A folder or file of the host. Harmful if it leads where enforcement lives.
     Bind {
         /// Its path, as the caller wrote it.
         source: String,
         /// Whether the container can only read it.
         read_only: bool,
+    },
+    /// A folder or file below a folder that a container can write to: it could be replaced by
+    /// a link to anywhere, which the engine follows at the next start. Nothing that a call
+    /// says by itself.
+    Nested {
+        /// The folder that can be written to.
+        outer: String,
+        /// What is bound of what is below it.
+        inner: String,
     },
     /// A device or file system that a volume of the local driver mounts.
     VolumeDevice(String),
@@ -78,8 +89,13 @@ impl HostAccess {
             Self::Runtime(_) | Self::Annotation(_) => {
                 "be run otherwise than this engine confines containers"
             }
+            Self::LogSocket(_) => "say anything to programs of the host, and that as the engine",
             Self::Bind { .. } | Self::Volume(_) => {
                 "read or replace what the engine, countersign or the host itself run and trust"
+            }
+            Self::Nested { .. } => {
+                "put a link to any folder in the place of the inner one, which the engine follows \
+                 when it starts the container again"
             }
             Self::VolumesFrom(_) => "reach whatever that container may reach",
         }
@@ -104,9 +120,14 @@ impl fmt::Display for HostAccess {
             Self::Runtime(name) => write!(f, "runtime {name:?}"),
             Self::CgroupParent(name) => write!(f, "parent cgroup {name:?}"),
             Self::Annotation(name) => write!(f, "annotation {name:?}"),
+            Self::LogSocket(address) => write!(f, "log socket {address:?}"),
             Self::Bind { source, read_only } => {
                 let how = if *read_only { ", read-only" } else { "" };
                 write!(f, "bind of {:?}{how}", excerpt(source))
+            }
+            Self::Nested { outer, inner } => {
+                let (outer, inner) = (excerpt(outer), excerpt(inner));
+                write!(f, "bind of {inner:?} beside one of {outer:?} that can be written to")
             }
             Self::VolumeDevice(device) => write!(f, "volume on device {device:?}"),
             Self::Volume(name) => write!(f, "volume {:?}", excerpt(name)),

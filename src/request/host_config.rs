@@ -52,7 +52,8 @@ const COVERED: [(&str, &[&str]); 2] = [
 /// Reads the `HostConfig` of a container that exists, as the engine tells it.
 ///
 /// `CgroupnsMode` is left out: on hosts with cgroups of version 1, engines store `host`
-/// there though nobody asked for it (`postContainersCreate`).
+/// there though nobody asked for it (`postContainersCreate`). So are sockets to log to: the
+/// operator's own stand there as well (`mergeAndVerifyLogConfig`).
 pub fn stored_access(host_config: &str) -> Result<Vec<HostAccess>, Refusal> {
     let document = body::document(host_config.as_bytes())?;
     if document == crate::json::Value::Null {
@@ -60,7 +61,8 @@ pub fn stored_access(host_config: &str) -> Result<Vec<HostAccess>, Refusal> {
     }
     let mut found = Vec::new();
     read(&Fields::root(&document)?, &mut found)?;
-    found.retain(|access| !matches!(access, HostAccess::CgroupnsMode(_)));
+    found
+        .retain(|access| !matches!(access, HostAccess::CgroupnsMode(_) | HostAccess::LogSocket(_)));
     Ok(found)
 }
 
@@ -91,7 +93,23 @@ pub(super) fn read(config: &Fields<'_>, found: &mut Vec<HostAccess>) -> Result<(
     for (name, _) in config.map("Annotations")? {
         found.push(HostAccess::Annotation(excerpt(name)));
     }
+    if let Some(log) = config.object("LogConfig")? {
+        log_sockets(&log.map("Config")?, found);
+    }
     mounts::read(config, found)
+}
+
+/// Keeps the sockets of this host that a log driver would write to (`syslog-address`,
+/// `fluentd-address`), but the one that is there for it. Lines of the caller's come there from
+/// the engine, which is root: systemd's own socket takes them, say (`tag` may hold line ends).
+pub(super) fn log_sockets(options: &[(&str, &str)], found: &mut Vec<HostAccess>) {
+    for (_, address) in options.iter().filter(|(name, _)| name.ends_with("-address")) {
+        let scheme = address.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let is_socket = matches!(scheme.as_str(), "unix" | "unixgram");
+        if is_socket && !matches!(*address, "unix:///dev/log" | "unixgram:///dev/log") {
+            found.push(HostAccess::LogSocket(excerpt(address)));
+        }
+    }
 }
 
 /// Reads the resources of a `HostConfig`, or of `POST /containers/{name}/update`.
@@ -193,6 +211,7 @@ mod tests {
             (r#"{"Devices":[{"PathOnHost":"/dev/null"}]}"#, ""),
             (r#"{"Devices":[{"PathOnHost":"/dev/null/../sda"}]}"#, r#"device "/dev/null/../sda""#),
             (r#"{"Devices":[{"PathOnHost":"/dev/kvm"}]}"#, r#"device "/dev/kvm""#),
+            (r#"{"LogConfig":{"Type":"fluentd","Config":{"fluentd-address":"unix:///x"}}}"#, ""),
             (r#"{"DeviceCgroupRules":["c 1:3 r"]}"#, r#"device rule "c 1:3 r""#),
             (
                 r#"{"DeviceRequests":[{"Driver":"nvidia","Count":-1}]}"#,
@@ -259,6 +278,25 @@ mod tests {
             ("[]", "body-malformed"),
         ] {
             assert_eq!(told(host_config), format!("deny {code}"), "{host_config}");
+        }
+    }
+
+    #[test]
+    fn reads_where_a_log_goes() {
+        for (name, address, is_told) in [
+            ("fluentd-address", "unix:///run/x.sock", true),
+            ("fluentd-address", "UNIX:///run/x.sock", true),
+            ("syslog-address", "unixgram:///run/systemd/notify", true),
+            ("syslog-address", "unixgram:///dev/log/../x", true),
+            ("syslog-address", "unixgram:///dev/log", false),
+            ("syslog-address", "udp://h.io:514", false),
+            ("fluentd-address", "h.io:24224", false),
+            ("gelf-address", "udp://unix:1", false),
+            ("tag", "unix:///run/x.sock", false),
+        ] {
+            let mut found = Vec::new();
+            log_sockets(&[("max-size", "1m"), (name, address)], &mut found);
+            assert_eq!(!found.is_empty(), is_told, "{name} {address}: {found:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::endpoint::{self, Decision};
 use super::host_access::HostAccess;
 use super::permission::Permission;
 use super::refusal::Refusal;
-use super::target::{Target, is_plain, is_read};
+use super::target::{Target, is_open, is_plain};
 use super::wire::Call;
 
 /// What a call would do, as far as image content and the host are concerned.
@@ -107,8 +107,9 @@ pub enum ServiceVerb {
 pub fn read(call: &Call) -> Result<Intent, Refusal> {
     let target = match Target::parse(&call.uri) {
         Ok(target) => target,
-        // A read of something oddly named is a read all the same, and reads always pass.
-        Err(_) if matches!(call.method.as_str(), "GET" | "HEAD") && is_read(&call.uri) => {
+        // A read of something oddly named is a read all the same, and reads always pass; so
+        // does its removal.
+        Err(_) if is_open(&call.method, &call.uri) => {
             return Ok(Intent::Pass);
         }
         Err(refusal) => return Err(refusal),

@@ -54,7 +54,10 @@ fn specified(request: &Routed<'_>, verb: ServiceVerb) -> Result<Intent, Refusal>
         return Err(Refusal::PluginRuntime { place: task.place("PluginSpec") });
     }
     let container = member(&task, "ContainerSpec")?;
-    let access = asked(&container)?;
+    let mut access = asked(&container)?;
+    if let Some(log) = task.object("LogDriver")? {
+        host_config::log_sockets(&log.map("Options")?, &mut access);
+    }
     fixed_image(&container).map(|image| Intent::Service { image, verb, access })
 }
 

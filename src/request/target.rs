@@ -53,13 +53,15 @@ impl<'u> Target<'u> {
     }
 }
 
-/// Whether a target that cannot be read further starts with one of the collections that
-/// GET and HEAD only ever read, written out plainly.
+/// Whether a target that cannot be read further starts with a collection of which every
+/// route passes under this method, written out plainly.
 ///
-/// `GET /debug/*`, `/session` and `/grpc` are not among them. A path that climbs out of
-/// its collection is unclean, and engines redirect it without effect.
-pub(super) fn is_read(uri: &str) -> bool {
-    const COLLECTIONS: [&str; 13] = [
+/// Networks and volumes of drivers may have any name, and somebody has to get rid of them.
+/// `GET /debug/*`, `/session` and `/grpc` are not among these, nor what ends a checkpoint, a
+/// plugin or a node. A path that climbs out of its collection is unclean, and engines redirect
+/// it without effect.
+pub(super) fn is_open(method: &str, uri: &str) -> bool {
+    const READ: [&str; 13] = [
         "configs",
         "containers",
         "distribution",
@@ -74,6 +76,14 @@ pub(super) fn is_read(uri: &str) -> bool {
         "tasks",
         "volumes",
     ];
+    const REMOVED: [&str; 6] = ["configs", "images", "networks", "secrets", "services", "volumes"];
+    const CHANGED: [&str; 1] = ["networks"];
+    let open: &[&str] = match method {
+        "GET" | "HEAD" => &READ,
+        "DELETE" => &REMOVED,
+        "POST" => &CHANGED,
+        _ => return false,
+    };
     let Some(path) = uri.strip_prefix('/') else { return false };
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     let collection = match api_version(first) {
@@ -81,7 +91,7 @@ pub(super) fn is_read(uri: &str) -> bool {
         Ok(Some(_)) => rest.split('/').next().unwrap_or_default(),
         Err(_) => return false,
     };
-    COLLECTIONS.contains(&collection.split('?').next().unwrap_or_default())
+    open.contains(&collection.split('?').next().unwrap_or_default())
 }
 
 /// Whether this is a character of names: of containers, images, services.
@@ -178,18 +188,29 @@ mod tests {
     }
 
     #[test]
-    fn odd_names_can_still_be_read() {
-        for (uri, read) in [
-            ("/networks/my%20net", true),
-            ("/v1.41/volumes/a%C3%A9", true),
-            ("/v1.41/containers/json?filters={\"a\":\"é\"}", true),
-            ("/debug/vars%20", false),
-            ("/v1.41/%64ebug/vars%20", false),
-            ("/session#", false),
-            ("http://h/networks/x#", false),
-            ("/v1.x/networks/%20", false),
+    fn what_is_oddly_named_can_still_be_read_and_removed() {
+        for (method, uri, open) in [
+            ("GET", "/networks/my%20net", true),
+            ("HEAD", "/v1.41/volumes/a%C3%A9", true),
+            ("GET", "/v1.41/containers/json?filters={\"a\":\"é\"}", true),
+            ("GET", "/debug/vars%20", false),
+            ("GET", "/v1.41/%64ebug/vars%20", false),
+            ("GET", "/session#", false),
+            ("GET", "http://h/networks/x#", false),
+            ("GET", "/v1.x/networks/%20", false),
+            ("DELETE", "/v1.41/networks/my%20net", true),
+            ("POST", "/v1.41/networks/my%20net/disconnect", true),
+            ("DELETE", "/volumes/a%C3%A9?force=1", true),
+            ("DELETE", "/images/%5B::1%5D:5000/a", true),
+            ("DELETE", "/containers/a%20/checkpoints/b", false),
+            ("DELETE", "/plugins/a%20", false),
+            ("DELETE", "/nodes/a%20", false),
+            ("POST", "/volumes/create?#%zz", false),
+            ("POST", "/containers/a%20b/start", false),
+            ("POST", "/images/a%20b/tag", false),
+            ("PUT", "/networks/a%20", false),
         ] {
-            assert_eq!(is_read(uri), read, "{uri}");
+            assert_eq!(is_open(method, uri), open, "{method} {uri}");
         }
     }
 

@@ -109,14 +109,31 @@ impl Listener {
     pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
         self.inner.accept().await.map(|(stream, _)| stream)
     }
+
+    /// Listens no more. The connections that clients made meanwhile and nobody accepted,
+    /// which would be lost with the socket. Those at a socket of systemd's wait there for
+    /// whoever comes next.
+    pub(crate) fn close(self) -> Vec<UnixStream> {
+        let Self { inner, made } = self;
+        if made.is_none() {
+            return Vec::new();
+        }
+        // First the file, so that no more come.
+        drop(made);
+        let Ok(listener) = inner.into_std() else { return Vec::new() };
+        let accept = || listener.accept().ok().map(|(stream, _)| stream);
+        let adopt = |stream: std::os::unix::net::UnixStream| {
+            stream.set_nonblocking(true)?;
+            UnixStream::from_std(stream)
+        };
+        std::iter::from_fn(accept).filter_map(|stream| adopt(stream).ok()).collect()
+    }
 }
 
-impl Drop for Listener {
+impl Drop for Made {
     fn drop(&mut self) {
-        if let Some(made) = &self.made
-            && inode(&made.path).is_ok_and(|inode| inode == made.inode)
-        {
-            let _ = fs::remove_file(&made.path);
+        if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
@@ -147,6 +164,23 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_waits_is_not_lost_with_the_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cs.sock");
+        let connect = || std::os::unix::net::UnixStream::connect(&path);
+        let listener = Listener::bind(&path, Access::OWNER).unwrap();
+        let _clients = [connect().unwrap(), connect().unwrap(), connect().unwrap()];
+        assert_eq!(listener.close().len(), 3);
+        assert!(!path.exists());
+
+        let systemds = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let listener = Listener::adopt(systemds.try_clone().unwrap()).unwrap();
+        let _client = connect().unwrap();
+        assert_eq!(listener.close().len(), 0);
+        assert!(systemds.accept().is_ok(), "it waits for whoever comes next");
+    }
 
     #[tokio::test]
     async fn replaces_a_dead_socket_and_no_live_one() {

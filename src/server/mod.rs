@@ -53,7 +53,9 @@ pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Ou
     info!("shutting down");
     // An engine that finds no socket tries again, with its whole call. One that found a
     // socket nobody answers on would repeat its call empty.
-    drop(listener);
+    for stream in listener.close() {
+        connect(&gate, &probes, stream, &graceful);
+    }
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(DRAIN) => warn!("calls were still under way after {DRAIN:?}"),

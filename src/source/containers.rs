@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::engine::{Engine, read, refused};
 use super::engine_error::EngineError;
 use super::http::Answer;
+use super::inspect::Mount;
 use super::unavailable::quote;
 use crate::image::ContainerId;
 
@@ -46,6 +47,13 @@ impl Engine {
         found.iter().map(told).collect()
     }
 
+    /// What is mounted in its containers, running or not.
+    pub async fn mounts(&self) -> Result<Vec<Mount>, EngineError> {
+        let url = self.url("containers/json?all=1")?;
+        let found: Vec<MountsAnswer> = read(&self.send(Method::GET, url, MAX_LIST).await?)?;
+        Ok(found.into_iter().filter_map(|one| one.mounts).flatten().collect())
+    }
+
     /// Removes a container with its nameless volumes, running or not. One that is gone is
     /// as good as removed.
     pub async fn remove(&self, id: &ContainerId) -> Result<(), EngineError> {
@@ -77,6 +85,12 @@ fn done(answer: &Answer, needless: &[StatusCode]) -> Result<bool, EngineError> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct MountsAnswer {
+    mounts: Option<Vec<Mount>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct ListAnswer {
     id: String,
     names: Option<Vec<String>>,
@@ -104,6 +118,22 @@ mod tests {
         let named = |id, name: &str| Running { id, name: name.to_owned() };
         assert_eq!(engine.containers().await.unwrap(), [named(id('a'), "web"), named(id('b'), "")]);
         assert_eq!(seen.lines(), ["GET /containers/json"]);
+    }
+
+    #[tokio::test]
+    async fn lists_what_is_mounted() {
+        let (_folder, seen, engine) = start_engine(|_| {
+            ok(
+                r#"[{"Id":"a","Mounts":[{"Type":"bind","Source":"/srv","Destination":"/s","RW":false},
+                  {"Type":"volume","Name":"v","Source":"","RW":true}]},
+                  {"Id":"b","Mounts":null},{"Id":"c"}]"#,
+            )
+        });
+        let mounts = engine.mounts().await.unwrap();
+        let told: Vec<_> = mounts.iter().map(|one| (one.kind.as_str(), one.writable)).collect();
+        assert_eq!(told, [("bind", false), ("volume", true)]);
+        assert_eq!(mounts[0].source, "/srv");
+        assert_eq!(seen.lines(), ["GET /containers/json?all=1"]);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! This host: its processes, its files, its packages. Only read, never changed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -8,6 +9,15 @@ use std::time::Duration;
 
 /// Largest file read, in bytes: the list of installed packages is a few megabytes.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
+
+/// Where systemd looks for units; the first counts.
+const UNITS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
 
 /// The host below a root directory: `/`, and another one in tests.
 #[derive(Clone, Debug)]
@@ -33,6 +43,15 @@ pub struct FileFacts {
     pub uid: u32,
     /// Who may do what: the lower twelve bits of the mode.
     pub mode: u32,
+}
+
+/// A group of users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name; where it has none, its number.
+    pub name: String,
+    /// Who was put into it.
+    pub members: Vec<String>,
 }
 
 /// What a path is.
@@ -105,6 +124,48 @@ impl Host {
         }
     }
 
+    /// What is at a path, and the folders above it from the nearest on, links followed.
+    pub fn way(&self, path: &Path) -> io::Result<Vec<FileFacts>> {
+        let path = fs::canonicalize(self.path(path))?;
+        path.ancestors().map(|one| fs::metadata(one).map(|one| FileFacts::new(&one))).collect()
+    }
+
+    /// The group of a file, where its members may write and it is not root's own.
+    pub fn group(&self, path: &Path) -> Option<Group> {
+        let facts = fs::metadata(self.path(path)).ok()?;
+        if facts.mode() & 0o020 == 0 || facts.gid() == 0 {
+            return None;
+        }
+        let number = facts.gid().to_string();
+        let groups = self.text(Path::new("/etc/group"), None).ok().flatten().unwrap_or_default();
+        let listed = groups.lines().find_map(|line| group(line, &number));
+        Some(listed.unwrap_or(Group { name: number, members: Vec::new() }))
+    }
+
+    /// A unit as systemd was told of it, all that is added to it at the end; `None` where
+    /// systemd does not run or does not know it.
+    pub fn unit(&self, name: &str) -> Option<String> {
+        if !self.path(Path::new("/run/systemd/system")).is_dir() {
+            return None;
+        }
+        let folders = UNITS.map(|folder| self.path(Path::new(folder)));
+        let mut text =
+            folders.iter().find_map(|folder| fs::read_to_string(folder.join(name)).ok())?;
+        // Of two that have one name the first counts; all are read in the order of their names.
+        let mut added = BTreeMap::new();
+        for folder in &folders {
+            let entries = fs::read_dir(folder.join(format!("{name}.d"))).into_iter().flatten();
+            for entry in entries.flatten().filter(|entry| is_conf(&entry.path())) {
+                added.entry(entry.file_name()).or_insert(entry.path());
+            }
+        }
+        for path in added.values() {
+            text.push('\n');
+            text.push_str(&fs::read_to_string(path).unwrap_or_default());
+        }
+        Some(text)
+    }
+
     /// The version of an installed Debian package.
     pub fn package(&self, name: &str) -> Option<String> {
         let status = self.text(Path::new("/var/lib/dpkg/status"), None).ok()??;
@@ -150,6 +211,29 @@ impl FileFacts {
         };
         Self { kind, uid: metadata.uid(), mode: metadata.mode() & 0o7777 }
     }
+}
+
+/// Whether nobody but root can connect to the socket at the end of this way ([`Host::way`]):
+/// because of its own mode, or because of a folder that others cannot enter.
+pub fn is_roots_alone(way: &[FileFacts]) -> bool {
+    let closes = |facts: &FileFacts| {
+        let needed = if facts.kind == Kind::Folder { 0o011 } else { 0o022 };
+        facts.uid == 0 && facts.mode & needed == 0
+    };
+    way.iter().any(closes)
+}
+
+/// A line `NAME:PASSWORD:NUMBER:MEMBER,MEMBER` of `/etc/group`, if it is that of a number.
+fn group(line: &str, number: &str) -> Option<Group> {
+    let fields: Vec<_> = line.split(':').collect();
+    let [name, _, found, members] = fields[..] else { return None };
+    let members = members.split(',').filter(|member| !member.is_empty());
+    (found == number)
+        .then(|| Group { name: name.to_owned(), members: members.map(ToOwned::to_owned).collect() })
+}
+
+fn is_conf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "conf")
 }
 
 fn relative(path: &Path) -> &Path {
@@ -215,6 +299,66 @@ mod tests {
     }
 
     #[test]
+    fn reads_units_with_what_is_added_to_them() {
+        let (root, host) = host(&[
+            ("etc/systemd/system/docker.service.d/b.conf", "etc b"),
+            ("etc/systemd/system/docker.service.d/off", "no"),
+            ("usr/lib/systemd/system/docker.service", "docker"),
+            ("usr/lib/systemd/system/docker.service.d/a.conf", "usr a"),
+            ("usr/lib/systemd/system/docker.service.d/b.conf", "usr b"),
+        ]);
+        assert_eq!(host.unit("docker.service"), None, "systemd does not run");
+        fs::create_dir_all(root.path().join("run/systemd/system")).unwrap();
+        assert_eq!(host.unit("docker.service").as_deref(), Some("docker\nusr a\netc b"));
+        assert_eq!(host.unit("other.service"), None);
+    }
+
+    #[test]
+    fn tells_the_members_of_a_files_group() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let (root, host) =
+            host(&[("s.sock", ""), ("etc/group", "root:x:0:\ndocker:x:998:alice,bob\na:x:99:\n")]);
+        let path = root.path().join("s.sock");
+        let group = |mode, id: u32| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            chown(&path, None, Some(id)).unwrap();
+            host.group(Path::new("/s.sock")).map(|group| (group.name, group.members.len()))
+        };
+        // None but root may give a file to another group.
+        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+            assert_eq!(group(0o660, 998), Some(("docker".to_owned(), 2)));
+            assert_eq!(group(0o660, 99), Some(("a".to_owned(), 0)));
+            assert_eq!(group(0o660, 7), Some(("7".to_owned(), 0)));
+            assert_eq!(group(0o600, 998), None);
+            assert_eq!(group(0o660, 0), None);
+        }
+    }
+
+    #[test]
+    fn what_others_than_root_cannot_reach() {
+        let folder = |uid, mode| FileFacts { kind: Kind::Folder, uid, mode };
+        let socket = |uid, mode| FileFacts { kind: Kind::Socket, uid, mode };
+        let run = folder(0, 0o755);
+        for (way, expected) in [
+            (vec![socket(0, 0o660), run], false),
+            (vec![socket(0, 0o666), run], false),
+            (vec![socket(0, 0o602), run], false),
+            (vec![socket(0, 0o600), run], true),
+            (vec![socket(0, 0o644), run], true),
+            (vec![socket(1000, 0o600), run], false),
+            (vec![socket(0, 0o666), folder(0, 0o700), run], true),
+            (vec![socket(0, 0o666), folder(0, 0o755), folder(0, 0o700), run], true),
+            (vec![socket(0, 0o666), folder(0, 0o766), run], true),
+            (vec![socket(0, 0o660), folder(0, 0o710), run], false),
+            (vec![socket(0, 0o660), folder(0, 0o701), run], false),
+            (vec![socket(0, 0o660), folder(1000, 0o700), run], false),
+            (vec![], false),
+        ] {
+            assert_eq!(is_roots_alone(&way), expected, "{way:?}");
+        }
+    }
+
+    #[test]
     fn looks_without_touching() {
         use std::os::unix::fs::PermissionsExt;
         let (root, host) = host(&[("run/file", "")]);
@@ -223,6 +367,12 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(folder.join("s.sock")).unwrap();
         let kind = |path: &str| host.look(Path::new(path)).unwrap().map(|facts| facts.kind);
         assert_eq!(host.look(Path::new("/run")).unwrap().unwrap().mode, 0o1770);
+        std::os::unix::fs::symlink("run", root.path().join("link")).unwrap();
+        let way = host.way(Path::new("/link/s.sock")).unwrap();
+        assert_eq!(way.first().unwrap().kind, Kind::Socket);
+        assert_eq!((way[1].kind, way[1].mode), (Kind::Folder, 0o1770));
+        assert_eq!(way.last().unwrap().kind, Kind::Folder);
+        assert!(host.way(Path::new("/run/absent")).is_err());
         assert_eq!(kind("/run"), Some(Kind::Folder));
         assert_eq!(kind("/run/file"), Some(Kind::Other));
         assert_eq!(kind("/run/s.sock"), Some(Kind::Socket));

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::engine::{Engine, no_slash};
 use super::engine_error::EngineError;
+use super::url::query_value;
 
 /// A container the engine holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +116,13 @@ impl Engine {
         self.get("volumes", no_slash(name)?).await
     }
 
+    /// The volumes of the local driver. No volume plugin is asked about its own.
+    pub async fn local_volumes(&self) -> Result<Vec<Volume>, EngineError> {
+        let filters = query_value(r#"{"driver":["local"]}"#);
+        let found: Option<VolumesAnswer> = self.ask(&format!("volumes?filters={filters}")).await?;
+        Ok(found.and_then(|found| found.volumes).unwrap_or_default())
+    }
+
     /// What it does where a call does not say.
     pub async fn defaults(&self) -> Result<Defaults, EngineError> {
         let nothing = || EngineError::BadAnswer("it knows no /info".to_owned());
@@ -130,6 +138,12 @@ struct ContainerAnswer {
     config: ConfigAnswer,
     host_config: Box<RawValue>,
     mounts: Option<Vec<Mount>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct VolumesAnswer {
+    volumes: Option<Vec<Volume>>,
 }
 
 #[derive(Deserialize)]

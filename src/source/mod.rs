@@ -42,7 +42,7 @@ pub use credentials::{Credentials, CredentialsError};
 pub use engine::{Engine, LocalImage};
 pub use engine_error::EngineError;
 pub use events::Starts;
-pub use host::{Daemon, FileFacts, Host, Kind};
+pub use host::{Daemon, FileFacts, Group, Host, Kind, is_roots_alone};
 pub use host_path::{has_folder, leads_to};
 pub use inspect::{Container, Defaults, Mount, Previous, Service, Volume};
 pub use node::{ManagedPlugin, NodeInfo};

@@ -13,6 +13,7 @@ crate::stories![
     volumes_lead_nowhere_else,
     what_was_made_before_is_judged_at_its_start,
     a_running_container_gets_no_more,
+    no_container_moves_what_another_binds,
     services_reach_no_node,
     a_guard_that_logs_lets_everything_by,
 ];
@@ -49,6 +50,8 @@ fn a_signed_image_gets_nothing_of_the_host(stage: &Stage) {
         ("-v /:/h", "bind of \"/\""),
         ("-v /etc:/h:ro", "bind of \"/etc\", read-only"),
         ("-v /tmp/../run/docker/plugins:/h", "bind of \"/tmp/../run/docker/plugins\""),
+        ("-v /opt/containerd/bin:/h", "bind of \"/opt/containerd/bin\""),
+        ("-v /home/jane/.ssh:/h", "bind of \"/home/jane/.ssh\""),
         ("--mount type=bind,src=/var/run/docker.sock,dst=/s", "bind of \"/var/run/docker.sock\""),
         (&format!("-v {own}:/h"), &format!("bind of {own:?}")),
         (&format!("-v {link}:/h"), &format!("bind of {link:?}")),
@@ -62,7 +65,7 @@ fn a_signed_image_gets_nothing_of_the_host(stage: &Stage) {
         "--network host --uts host --init --read-only --tmpfs /t --cap-drop ALL --cap-add CHOWN",
         "--security-opt no-new-privileges --runtime runc --device /dev/null",
         "-v /etc/localtime:/etc/localtime:ro -v named:/n",
-        &format!("-v {data}:/data -v {data}/new:/new:ro"),
+        &format!("-v {data}:/data:ro -v {data}/new:/new"),
     ] {
         node.docker(format!("run --rm {options} {app}:1")).expect_ok().and_says("hello");
     }
@@ -109,6 +112,38 @@ fn volumes_lead_nowhere_else(stage: &Stage) {
     node.docker(format!("create --name other -v plain:/p {app}:1")).expect_ok();
     let outcome = node.docker(format!("run --rm --volumes-from other {app}:1"));
     expect_refused(outcome, &app, "volumes from container \"other\"");
+}
+
+/// Engines follow a bind's path anew when they restart a container, and ask nobody.
+fn no_container_moves_what_another_binds(stage: &Stage) {
+    let (app, policy) = stage.signed_app();
+    let node = Node::obeying(stage, &policy);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let nested =
+        format!("bind of \"{path}/a/b\" beside one of \"{path}/a\" that can be written to");
+    let call = "this call may not reach the host, and it asks for";
+    let (outer, inner) = (format!("-v {path}/a:/o"), format!("-v {path}/a/b:/i:ro"));
+    let volume = |name: &str, device: &str| {
+        format!("volume create --opt type=none --opt o=bind --opt device={path}/{device} {name}")
+    };
+
+    let outcome = node.docker(format!("run --rm {outer} {inner} {app}:1"));
+    expect_refused(outcome, &app, &nested);
+    node.docker(format!("create --name outer {outer} {app}:1")).expect_ok();
+    let outcome = node.docker(format!("create --restart always {inner} {app}:1"));
+    expect_refused(outcome, &app, &nested);
+    node.docker(volume("inner", "a/b")).expect_denied(&format!("{call} {nested}"));
+    node.docker(format!("run --rm {outer} -v {path}/c:/c {app}:1")).expect_ok();
+    node.docker("rm outer").expect_ok();
+    node.docker(format!("create --name inner {inner} {app}:1")).expect_ok();
+    expect_refused(node.docker(format!("create {outer} {app}:1")), &app, &nested);
+    node.docker(volume("outer", "a")).expect_denied(&format!("{call} {nested}"));
+    node.docker("start -a inner").expect_ok();
+    node.docker("rm inner").expect_ok();
+    node.docker(volume("outer", "a")).expect_ok();
+    let outcome = node.docker(format!("create {inner} {app}:1"));
+    expect_refused(outcome, &app, &nested);
 }
 
 fn what_was_made_before_is_judged_at_its_start(stage: &Stage) {

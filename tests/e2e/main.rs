@@ -13,6 +13,7 @@
     reason = "a test fails loudly"
 )]
 
+mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
@@ -89,6 +90,7 @@ fn main() {
         recorded::STORIES,
         unguarded::STORIES,
         fuzz::STORIES,
+        clients::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story), make: Make| {
         let name = name.trim_start_matches("e2e::");

@@ -67,6 +67,15 @@ impl Make {
     pub const fn with_containerd_store(self) -> Self {
         Self { containerd_store: true, ..self }
     }
+
+    /// The folder with its programs, unless they are the machine's own.
+    #[track_caller]
+    pub fn folder(self, stage: &Stage) -> Option<PathBuf> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engines");
+        let command = format!("scripts/engines {}", self.version?);
+        let fetched = stage.run(&command, Command::new(script).arg(self.version?)).expect_ok();
+        Some(fetched.text().lines().last().expect("the folder's path").into())
+    }
 }
 
 impl fmt::Display for Make {
@@ -79,13 +88,19 @@ impl fmt::Display for Make {
 /// A Docker engine; its data goes with it.
 pub struct Engine<'a> {
     stage: &'a Stage,
+    make: Make,
     name: String,
 }
 
 impl<'a> Engine<'a> {
     /// One that has not been started yet; its socket's path is known.
     pub fn absent(stage: &'a Stage) -> Self {
-        Self { stage, name: stage.fresh_name() }
+        Self::made(stage, stage.make())
+    }
+
+    /// The same, of another make than the story's engines are.
+    pub fn made(stage: &'a Stage, make: Make) -> Self {
+        Self { stage, make, name: stage.fresh_name() }
     }
 
     /// One that nobody guards.
@@ -98,16 +113,10 @@ impl<'a> Engine<'a> {
 
     #[track_caller]
     pub fn start(&self, options: &[&str]) {
-        let make = self.stage.make();
-        let store: &[&str] = if make.containerd_store { &["--containerd-store"] } else { &[] };
+        let store: &[&str] = if self.make.containerd_store { &["--containerd-store"] } else { &[] };
         let arguments = [&["engine", "start", &self.name], store, options].concat();
         let mut lab = self.stage.lab().script(&arguments);
-        if let Some(version) = make.version {
-            let mut fetch =
-                Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engines"));
-            let fetched = self.stage.run("scripts/engines", fetch.arg(version)).expect_ok();
-            lab.env("ENGINE_BIN_DIR", fetched.text().lines().last().unwrap());
-        }
+        lab.envs(self.make.folder(self.stage).map(|folder| ("ENGINE_BIN_DIR", folder)));
         self.stage.run(&format!("scripts/lab {}", arguments.join(" ")), &mut lab).expect_ok();
     }
 
@@ -131,9 +140,9 @@ impl<'a> Engine<'a> {
 
     /// The same, while the story goes on.
     pub fn in_background(&self, command: &str) -> Background {
-        let mut process = self.stage.user("mallory").process(&self.name, command);
+        let process = self.stage.user("mallory").process(&self.name, command);
         let command = format!("(in the background) docker {command}");
-        Background(thread::spawn(move || Outcome::of(&command, &mut process)))
+        Background::start(command, process)
     }
 
     /// A call to the engine's API without the docker CLI, which would ask for its version first.
@@ -144,8 +153,7 @@ impl<'a> Engine<'a> {
             .arg(self.socket())
             .args(["--header", "Content-Type: application/json", "--data", json])
             .arg(format!("http://localhost/v1.41/{route}"));
-        let command = format!("(in the background) POST /{route} {json}");
-        Background(thread::spawn(move || Outcome::of(&command, &mut curl)))
+        Background::start(format!("(in the background) POST /{route} {json}"), curl)
     }
 
     /// Asks until the answer is as wanted.
@@ -176,6 +184,11 @@ impl Drop for Engine<'_> {
 pub struct Background(JoinHandle<Outcome>);
 
 impl Background {
+    /// Starts it; `command` is what a person would have typed.
+    pub fn start(command: String, mut process: Command) -> Self {
+        Self(thread::spawn(move || Outcome::of(&command, &mut process)))
+    }
+
     /// Waits for its end.
     pub fn outcome(self, stage: &Stage) -> Outcome {
         let outcome = self.0.join().expect("it says what came of it");

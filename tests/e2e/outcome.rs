@@ -36,6 +36,10 @@ impl Outcome {
         Self { command: command.into(), code: status.code(), stdout, stderr, took }
     }
 
+    pub fn succeeded(&self) -> bool {
+        self.code == Some(0)
+    }
+
     /// It succeeded.
     #[track_caller]
     pub fn expect_ok(self) -> Self {
@@ -97,6 +101,11 @@ impl Outcome {
     /// Its output, without the line end.
     pub fn text(&self) -> &str {
         self.stdout.trim_end()
+    }
+
+    /// All it said, and how it ended.
+    pub fn said(&self) -> String {
+        format!("{}{}[{:?}]\n", self.stdout, self.stderr, self.code)
     }
 
     /// Its output as JSON, one value in each line.

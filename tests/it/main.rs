@@ -15,6 +15,7 @@ mod aftermath;
 mod builder;
 mod check;
 mod doctor;
+mod doors;
 mod house_rules;
 mod judgements;
 mod mutations;

@@ -117,9 +117,13 @@ pub struct Plugin {
 impl Plugin {
     /// Tells it to end.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
         // The shell's own `kill`; std has no signals.
-        let kill = ["-c", "kill -TERM \"$0\"", &self.child.id().to_string()];
-        assert!(Command::new("/bin/sh").args(kill).status().unwrap().success());
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Waits for its end.

@@ -117,4 +117,9 @@ fn the_units_fit_the_programs_defaults() {
 
     let engine = file("plugin/docker.service.d/countersign.conf");
     has(&engine, "Requires=countersign.socket");
+
+    let behind = file("plugin/docker.socket.d/countersign-proxy.conf");
+    has(&behind, "ListenStream=/run/countersign-engine/docker.sock");
+    let past_the_proxy = file("plugin/countersign.service.d/countersign-proxy.conf");
+    has(&past_the_proxy, "Environment=DOCKER_HOST=unix:///run/countersign-engine/docker.sock");
 }

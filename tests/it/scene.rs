@@ -73,6 +73,10 @@ fn converse(mut stream: UnixStream, engine: &Shared) {
 }
 
 fn answer(engine: &Shared, method: &str, path: &str) -> (&'static str, String) {
+    // What asks whether it takes HTTP/2.
+    if method == "PRI" {
+        return ("400 Bad Request", String::new());
+    }
     if path == "/containers/json" {
         let mut engine = engine.lock().unwrap();
         engine.sweeps += 1;

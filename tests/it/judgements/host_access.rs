@@ -63,6 +63,10 @@ fn recorded_calls() {
         ("C45", r#"bind of "/var/lib/docker""#),
         ("C46", r#"bind of "/tmp/../run/docker/plugins""#),
         ("C47", r#"bind of "/proc""#),
+        ("X03", r#"bind of "/opt/containerd/bin""#),
+        ("X04", r#"log socket "unixgram:///run/systemd/notify""#),
+        ("X05", r#"log socket "unix:///run/x""#),
+        ("X06", r#"bind of "/srv/a/b" beside one of "/srv/a" that can be written to"#),
         ("G27", r#"bind of "/run/docker/plugins""#),
     ] {
         let Plan::Prove(_, asked) = plan(&policy("", ""), request::read(&recorded(id))) else {
@@ -191,6 +195,24 @@ fn volumes_and_running_containers() {
     ] {
         let evidence = Evidence { held, ..signed(&[asked]) };
         assert_eq!(judge(&policy("", more), &subject, &evidence, now()).code(), code, "{what}");
+    }
+}
+
+/// An image may come between our look and the engine's, and a container that is not started
+/// shows its binds all the same.
+#[test]
+fn an_image_that_is_not_there_gets_nothing_either() {
+    let id = digest([0x1d; 32]).to_string();
+    let subject = Subject::Create { image: id.parse().unwrap(), written: id };
+    for (more, asked, code) in [
+        ("", vec![bind("/etc")], "host-access"),
+        ("", vec![bind("/srv")], "nothing-there"),
+        ("", vec![], "nothing-there"),
+        (ALLOWED, vec![bind("/etc")], "host-access"),
+        ("[guard]\nmode = \"log\"\n", vec![bind("/etc")], "nothing-there"),
+    ] {
+        let evidence = Evidence { held: Held::Absent, ..signed(&asked) };
+        assert_eq!(judge(&policy("", more), &subject, &evidence, now()).code(), code, "{asked:?}");
     }
 }
 

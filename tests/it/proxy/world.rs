@@ -1,23 +1,30 @@
 //! The proxy as a process, and an engine that does what a test says.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::node::{activated, until};
+
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct World {
     dir: TempDir,
-    proxy: Child,
+    proxy: Proxy,
     engine: Receiver<UnixStream>,
 }
+
+/// A running proxy, killed where a test leaves it running.
+pub struct Proxy(Child);
 
 impl World {
     pub fn new() -> Self {
@@ -37,16 +44,9 @@ impl World {
                 }
             }
         });
-        let proxy = Command::new(env!("CARGO_BIN_EXE_countersign"))
-            .arg("proxy")
-            .arg("--listen")
-            .arg(dir.path().join("docker.sock"))
-            .arg("--engine")
-            .arg(dir.path().join("engine.sock"))
-            .args(flags)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let log = File::create(dir.path().join("log")).unwrap();
+        let mut program = command(dir.path());
+        let proxy = Proxy(program.args(flags).stderr(log).spawn().unwrap());
         let world = Self { dir, proxy, engine };
         let began = Instant::now();
         while world.try_connect().is_err() {
@@ -80,20 +80,58 @@ impl World {
         std::fs::remove_file(self.dir.path().join("engine.sock")).unwrap();
     }
 
+    /// A proxy between the sockets of a folder, the clients' one given to it as systemd does.
+    pub fn activated(dir: &Path, listener: UnixListener) -> Proxy {
+        let mut program = activated(&command(dir), listener);
+        Proxy(program.spawn().unwrap())
+    }
+
     pub fn terminate(&self) {
-        let killed = Command::new("kill").arg(self.proxy.id().to_string()).status().unwrap();
-        assert!(killed.success());
+        self.proxy.terminate();
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.proxy.signal(name);
+    }
+
+    pub fn await_log(&self, text: &str) {
+        let log = || std::fs::read_to_string(self.dir.path().join("log")).unwrap();
+        until(text, || log().contains(text));
     }
 
     pub fn wait(&mut self) -> ExitStatus {
-        self.proxy.wait().unwrap()
+        self.proxy.wait()
     }
 }
 
-impl Drop for World {
+/// The proxy between the sockets of a folder.
+fn command(dir: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    program.arg("proxy");
+    program.arg("--listen").arg(dir.join("docker.sock"));
+    program.arg("--engine").arg(dir.join("engine.sock"));
+    program
+}
+
+impl Proxy {
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let arguments = [format!("-{name}"), self.0.id().to_string()];
+        assert!(Command::new("kill").args(arguments).status().unwrap().success());
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Proxy {
     fn drop(&mut self) {
-        let _ = self.proxy.kill();
-        let _ = self.proxy.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
