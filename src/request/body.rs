@@ -182,7 +182,7 @@ impl<'v> Fields<'v> {
     }
 }
 
-fn malformed<T>(place: &str, fault: &str) -> Result<T, Refusal> {
+pub(super) fn malformed<T>(place: &str, fault: &str) -> Result<T, Refusal> {
     Err(Refusal::BodyMalformed { place: place.to_owned(), fault: fault.to_owned() })
 }
 

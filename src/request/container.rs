@@ -195,7 +195,10 @@ mod tests {
             (r#"{"Image":"EVIL/x"}"#, "bad-reference"),
             (r#"{"Image":" x"}"#, "bad-reference"),
             (r#"{"Image":"x@sha512:00"}"#, "bad-reference"),
-            (r#"{"Image":"x","HostConfig":{"Mounts":[{},{"Type":"image"}]}}"#, "image-mount"),
+            (
+                r#"{"Image":"x","HostConfig":{"Mounts":[{"Type":"tmpfs"},{"Type":"image"}]}}"#,
+                "image-mount",
+            ),
             (r#"{"Image":"x","Mounts":[{"Type":"image"}]}"#, "image-mount"),
         ] {
             assert_eq!(create("", body), format!("deny {code}"), "{body}");

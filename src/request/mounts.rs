@@ -1,7 +1,8 @@
 //! Mounts and volumes: what of the host do they bring in?
 //!
 //! Source: `volume/mounts/linux_parser.go` (`ParseMountRaw`), `volume/local/local_unix.go`
-//! (`setOpts`, `mount`) and `api/types/mount` of Docker Engine 20.10, 26, 28 and 29.
+//! (`setOpts`, `mount`), `daemon/cluster/convert/container.go` (`containerToGRPC`) and
+//! `api/types/mount` of Docker Engine 20.10, 26, 28 and 29.
 
 use super::body::{self, Fields};
 use super::host_access::HostAccess;
@@ -59,7 +60,13 @@ pub(super) fn read_mounts(holder: &Fields<'_>, found: &mut Vec<HostAccess>) -> R
                 }
             }
             // In memory, or nothing that a Linux engine mounts from itself.
-            _ => {}
+            "tmpfs" | "npipe" | "cluster" => {}
+            // In a service, no type is a bind, and so are BIND and b\u{131}nd: swarm looks the
+            // type up in upper case, and its default is the first in its list.
+            _ => {
+                let place = format!("{}[{at}].Type", holder.place("Mounts"));
+                return body::malformed(&place, "is not a type of mount");
+            }
         }
     }
     Ok(())
@@ -149,7 +156,13 @@ mod tests {
                     {"o":"bind","device":"/etc"}}}}"#,
                 r#"bind of "/etc""#,
             ),
+            (r#"{"Type":"cluster","Source":"x"}"#, ""),
             (r#"{"Type":"image","Source":"x"}"#, "deny image-mount"),
+            (r#"{"Source":"/etc"}"#, "deny body-malformed"),
+            (r#"{"Type":"","Source":"/etc"}"#, "deny body-malformed"),
+            (r#"{"Type":"BIND","Source":"/etc"}"#, "deny body-malformed"),
+            (r#"{"Type":"b\u0131nd","Source":"/etc"}"#, "deny body-malformed"),
+            (r#"{"Type":"bind ","Source":"/etc"}"#, "deny body-malformed"),
             (r#"{"Type":"bind","source":"/etc"}"#, "deny ambiguous-name"),
             (r#"{"Type":"bind","ReadOnly":"yes"}"#, "deny body-malformed"),
             (r#"{"Type":"volume","VolumeOptions":{"driverConfig":{}}}"#, "deny ambiguous-name"),

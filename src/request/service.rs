@@ -181,6 +181,11 @@ mod tests {
                     "Mounts":[{"Type":"image"}]}}}"#,
                 "image-mount",
             ),
+            (
+                r#"{"TaskTemplate":{"ContainerSpec":{"Image":"x@$D",
+                    "Mounts":[{"Source":"/etc","Target":"/h"}]}}}"#,
+                "body-malformed",
+            ),
         ] {
             for target in ["/v1.41/services/create", "/v1.41/services/web/update?version=7"] {
                 assert_eq!(post(target, body), format!("deny {code}"), "{target} {body}");

@@ -18,6 +18,7 @@ mod containerd_store;
 mod doctor;
 mod effect;
 mod faults;
+mod fuzz;
 mod host_access;
 mod lab;
 mod lifecycle;
@@ -90,6 +91,7 @@ fn main() {
         verdicts::STORIES,
         recorded::STORIES,
         unguarded::STORIES,
+        fuzz::STORIES,
         clients::STORIES,
     ];
     let trial = |&(name, story): &(&str, Story), make: Make| {
@@ -104,6 +106,10 @@ fn main() {
             if make.containerd_store { containerd_store::STORIES } else { watch::STORIES };
         let stories = recorded::STORIES.iter().chain(races::STORIES).chain(by_store);
         trials.extend(stories.map(|story| trial(story, make)));
+    }
+    if fuzz::Asked::read().is_some() {
+        let makes = [Make::INSTALLED].into_iter().chain(OTHER_ENGINES);
+        trials = makes.map(|make| trial(&fuzz::SEARCH, make)).collect();
     }
 
     let conclusion = libtest_mimic::run(&arguments, trials);
