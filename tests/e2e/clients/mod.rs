@@ -36,7 +36,7 @@ fn signed(stage: &Stage) -> (String, Policy) {
 }
 
 /// Twins that know these images.
-fn twins<'a>(stage: &'a Stage, make: Make) -> Twins<'a> {
+fn twins(stage: &Stage, make: Make) -> Twins<'_> {
     let (app, policy) = signed(stage);
     let digest = stage.digest(&format!("{app}:1"));
     Twins::new(stage, &policy, make).knowing("REPO", app).knowing("DIGEST", digest)
@@ -92,7 +92,7 @@ fn stacks_of_28(stage: &Stage) {
     stack(stage, NEW);
 }
 
-fn opened<'a>(stage: &'a Stage, make: Make) -> Twins<'a> {
+fn opened(stage: &Stage, make: Make) -> Twins<'_> {
     let (app, policy) = signed(stage);
     let twins = Twins::new(stage, &policy.with(OPENED), make).knowing("REPO", app);
     twins.behave_the_same(include_str!("opened.flow"));
