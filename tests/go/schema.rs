@@ -94,7 +94,7 @@ const DEVICE_REQUEST: &[Field] = &[
 ];
 
 const MOUNT: &[Field] = &[
-    may("Type", Text(&["bind", "volume", "tmpfs", "npipe", ""])),
+    must("Type", Text(&["bind", "volume", "tmpfs", "npipe"])),
     may("Source", Text(PATHS)),
     may("Target", Text(PATHS)),
     may("ReadOnly", Flag),
