@@ -1,8 +1,10 @@
 //! What is seen of a container that runs, and what has been told of it already.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use lru::LruCache;
+use tokio::time::Instant;
 
 use super::Decision;
 use crate::image::ContainerId;
@@ -10,6 +12,11 @@ use crate::policy::{Blame, Reason, Verdict};
 
 /// Most containers remembered. One that is forgotten is told of again.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// How long the engine may fail to answer about a container before that is told. One that is
+/// told to end answers nothing more, and goes on with its stream of events until its
+/// containers have stopped.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is seen of a container that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub(super) enum Sighting {
     Violation(&'static str),
     /// Whether it may run is not known, for the reason of this code.
     Unchecked(&'static str),
+    /// The same, as the engine could not be asked.
+    Unasked(&'static str),
 }
 
 impl Sighting {
@@ -36,33 +45,60 @@ impl Sighting {
         match reason.blame() {
             _ if matches!(reason, Reason::NothingThere { .. }) => Self::Gone,
             Blame::Image | Blame::Policy | Blame::Request => Self::Violation(reason.code()),
+            _ if matches!(reason, Reason::Engine { .. } | Reason::HostUnknown { .. }) => {
+                Self::Unasked(reason.code())
+            }
             Blame::World | Blame::Ours => Self::Unchecked(reason.code()),
         }
     }
 }
 
 /// What was last seen of containers, where it was not fine.
-pub(super) struct Sightings(LruCache<ContainerId, Sighting>);
+pub(super) struct Sightings(LruCache<ContainerId, Last>);
+
+/// What is known of a container.
+#[derive(Clone, Copy, Default)]
+struct Last {
+    /// What has been told of it.
+    told: Option<Sighting>,
+    /// Whether it has to be looked at again.
+    is_unchecked: bool,
+    /// Since when the engine could not be asked about it.
+    unasked_since: Option<Instant>,
+}
 
 impl Sightings {
     pub fn new() -> Self {
         Self(LruCache::new(REMEMBERED))
     }
 
-    /// Takes note of a sighting. Whether it differs from the one before.
-    pub fn note(&mut self, id: &ContainerId, seen: Sighting) -> bool {
-        match seen {
-            Sighting::Fine | Sighting::Gone => self.0.pop(id).is_some(),
-            Sighting::Violation(_) | Sighting::Unchecked(_) => {
-                self.0.put(id.clone(), seen) != Some(seen)
+    /// Takes note of a sighting. Whether it is to be told: where it differs from what was
+    /// told before.
+    pub fn note(&mut self, id: &ContainerId, seen: Sighting, now: Instant) -> bool {
+        let last = self.0.get(id).copied().unwrap_or_default();
+        let told = match seen {
+            Sighting::Fine | Sighting::Gone => {
+                self.0.pop(id);
+                return last.told.is_some();
             }
-        }
+            Sighting::Violation(_) | Sighting::Unchecked(_) => {
+                let is_unchecked = matches!(seen, Sighting::Unchecked(_));
+                Last { told: Some(seen), is_unchecked, unasked_since: None }
+            }
+            Sighting::Unasked(_) => {
+                let since = last.unasked_since.unwrap_or(now);
+                let told = if now - since < PATIENCE { last.told } else { Some(seen) };
+                Last { told, is_unchecked: true, unasked_since: Some(since) }
+            }
+        };
+        self.0.put(id.clone(), told);
+        told.told != last.told
     }
 
     /// The containers that could not be checked.
     pub fn unchecked(&self) -> Vec<ContainerId> {
-        let is_unchecked = |(_, seen): &(_, &Sighting)| matches!(seen, Sighting::Unchecked(_));
-        self.0.iter().filter(is_unchecked).map(|(id, _)| id.clone()).collect()
+        let unchecked = self.0.iter().filter(|(_, last)| last.is_unchecked);
+        unchecked.map(|(id, _)| id.clone()).collect()
     }
 
     /// Forgets a container.
@@ -100,8 +136,8 @@ mod tests {
                 Reason::Unavailable { cause: text(), remedy: text(), reference: text() },
                 Sighting::Unchecked("trust-data-unavailable"),
             ),
-            (Reason::Engine { cause: text() }, Sighting::Unchecked("engine-unavailable")),
-            (Reason::HostUnknown { cause: text() }, Sighting::Unchecked("host-unknown")),
+            (Reason::Engine { cause: text() }, Sighting::Unasked("engine-unavailable")),
+            (Reason::HostUnknown { cause: text() }, Sighting::Unasked("host-unknown")),
             (
                 Reason::Unread { cause: text(), remedy: text(), reference: text() },
                 Sighting::Unchecked("manifest-unavailable"),
@@ -130,7 +166,32 @@ mod tests {
             (Sighting::Gone, true),
             (violation, true),
         ] {
-            assert_eq!(sightings.note(&id(1), seen), is_new, "{seen:?}");
+            assert_eq!(sightings.note(&id(1), seen, Instant::now()), is_new, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn an_engine_that_ends_is_not_told_of_each_container() {
+        let mut sightings = Sightings::new();
+        let (violation, unasked) = (Sighting::Violation("a"), Sighting::Unasked("b"));
+        let began = Instant::now();
+        for (after, seen, is_new) in [
+            (0, unasked, false),
+            (29, unasked, false),
+            (30, unasked, true),
+            (60, unasked, false),
+            (61, violation, true),
+            (62, unasked, false),
+            (63, violation, false),
+            (64, unasked, false),
+            (94, unasked, true),
+            (95, Sighting::Fine, true),
+            (96, unasked, false),
+            (97, Sighting::Fine, false),
+        ] {
+            let now = began + Duration::from_secs(after);
+            assert_eq!(sightings.note(&id(1), seen, now), is_new, "{after}: {seen:?}");
+            assert_eq!(sightings.unchecked().len(), usize::from(seen == unasked), "{after}");
         }
     }
 
@@ -138,10 +199,10 @@ mod tests {
     fn memory_is_bounded() {
         let mut sightings = Sightings::new();
         for number in 0..REMEMBERED.get() + 10 {
-            sightings.note(&id(number), Sighting::Unchecked("a"));
+            sightings.note(&id(number), Sighting::Unchecked("a"), Instant::now());
         }
         assert_eq!(sightings.unchecked().len(), REMEMBERED.get());
-        sightings.note(&id(REMEMBERED.get()), Sighting::Violation("b"));
+        sightings.note(&id(REMEMBERED.get()), Sighting::Violation("b"), Instant::now());
         assert_eq!(sightings.unchecked().len(), REMEMBERED.get() - 1);
         sightings.forget(&id(REMEMBERED.get() - 1));
         assert_eq!(sightings.unchecked().len(), REMEMBERED.get() - 2);

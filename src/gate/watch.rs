@@ -205,7 +205,7 @@ impl<'e> Watch<'e> {
 
     fn note(&mut self, look: &Look) {
         let Look { container, decision, sighting, killed } = look;
-        let is_new = self.sightings.note(&container.id, *sighting);
+        let is_new = self.sightings.note(&container.id, *sighting, Instant::now());
         let (id, name) = (container.id.as_str(), container.name.as_str());
         let image = decision.subject.as_str();
         let why = first_line(&decision.verdict);
@@ -223,7 +223,7 @@ impl<'e> Watch<'e> {
             (Sighting::Violation(code), _) if is_new => {
                 warn!(container = id, name, image, code, why, "a container runs that may not");
             }
-            (Sighting::Unchecked(code), _) if is_new => {
+            (Sighting::Unchecked(code) | Sighting::Unasked(code), _) if is_new => {
                 warn!(
                     container = id,
                     name, image, code, why, "whether a container may run could not be checked"
