@@ -159,7 +159,8 @@ fn what_was_made_before_is_judged_at_its_start(stage: &Stage) {
     let bare = r#"{"Image":"","Cmd":["/bin/sh"]}"#;
     engine.post_in_background("containers/create?name=bare", bare).outcome(stage).expect_ok();
     let node = Node::guarding(stage, engine, &policy);
-    node.docker("start bare").expect_denied("container bare was made of no image");
+    node.docker("start bare")
+        .expect_denied("container bare was made of no image, so nobody can have signed it");
     // Engines add the option to what is privileged.
     let strong = "Privileged, security option \"label=disable\"";
     expect_refused(node.docker("start strong"), &app, strong);
