@@ -41,8 +41,9 @@ impl<'a> Node<'a> {
     /// A node that an engine becomes which ran unguarded so far.
     #[track_caller]
     pub fn guarding(stage: &'a Stage, engine: Engine<'a>, policy: &Policy) -> Self {
-        let plugin = Plugin::start(stage, policy, &engine);
+        // First of all: one that is told to end can go on for seconds, half alive.
         stage.script(&["engine", "stop", &engine.name]);
+        let plugin = Plugin::start(stage, policy, &engine);
         engine.start(&["--plugin", &plugin.name]);
         Self { engine, plugin }
     }
