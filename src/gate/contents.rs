@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tracing::{error, warn};
 
-use super::Gate;
 use super::repositories::Repositories;
+use super::{Gate, away};
 use crate::image::{Digest, Repository};
 use crate::policy::{self, Evidence, Look, Subject};
 use crate::source::{Deadline, Unavailable};
@@ -126,14 +126,6 @@ impl Repositories {
     }
 }
 
-/// Reads and hashes away from the threads that serve connections.
-async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
 /// The name under which the content of a digest is kept.
 fn file_of(digest: Digest) -> String {
     format!("manifests/{}.json", digest.hex())
@@ -142,11 +134,7 @@ fn file_of(digest: Digest) -> String {
 /// What an operator can do about a registry that cannot be asked.
 fn remedy(error: &Unavailable) -> &'static str {
     match error.kind() {
-        "tls" => {
-            "see that ca_file or ca_bundle of its [[registries]] entry is the CA that signs its \
-             certificate"
-        }
-        "unauthorized" => "give its [[registries]] entry a login that may pull, with docker_config",
+        "tls" | "unauthorized" => super::remedy(error),
         _ => "try again when the registry answers",
     }
 }

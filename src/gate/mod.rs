@@ -204,15 +204,21 @@ impl Gate {
             let warning = policy::warning(&policy, &verdict, &case.evidence.host);
             (verdict, warning, case)
         };
-        match tokio::task::spawn_blocking(judge).await {
-            Ok(judged) => judged,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        away(judge).await
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.
     pub(crate) fn repositories(&self) -> &Repositories {
         &self.repositories
+    }
+}
+
+/// Does heavy work away from the threads that serve connections. A panic goes on where a
+/// panic is waited for: at the edge of the call.
+async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use super::repositories::{Kept, Registered};
-use super::seen;
+use super::{away, seen};
 use crate::image::Repository;
 use crate::policy::Gap;
 use crate::source::{Deadline, Store, StoreError, Unavailable};
@@ -208,11 +208,7 @@ impl Refresh<'_> {
             let outcome = update.offer(&bytes, now);
             outcome.map(|()| (update, bytes))
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(outcome) => outcome.map_err(Failure::Bad),
-            // A panic goes on where a panic is waited for: at the edge of the call.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        away(work).await.map_err(Failure::Bad)
     }
 
     /// A file on disk that is exactly the one wanted.

@@ -182,14 +182,8 @@ fn is_harmless_option(option: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recorded::reached as told;
     use super::*;
-
-    fn told(host_config: &str) -> String {
-        match stored_access(host_config) {
-            Ok(found) => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            Err(refusal) => format!("deny {}", refusal.code()),
-        }
-    }
 
     #[test]
     fn reads_what_lifts_confinement() {

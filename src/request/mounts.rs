@@ -114,15 +114,7 @@ fn is_plain_path(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::host_config::stored_access;
-    use super::super::recorded::{call, outcome};
-
-    fn told(host_config: &str) -> String {
-        match stored_access(host_config) {
-            Ok(found) => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            Err(refusal) => format!("deny {}", refusal.code()),
-        }
-    }
+    use super::super::recorded::{call, outcome, reached as told};
 
     #[test]
     fn reads_binds_as_the_engine_splits_them() {

@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Call, HostAccess, Intent, Refusal, ServiceVerb, StartVerb, read};
+use super::{Call, HostAccess, Intent, Refusal, ServiceVerb, StartVerb, read, stored_access};
 
 /// The header with which a caller proves that there is no body.
 pub(super) const NO_BODY: &[(&str, &str)] = &[("Content-Length", "0")];
@@ -55,6 +55,14 @@ pub(super) fn outcome(call: &Call) -> String {
             check_words(&refusal);
             format!("deny {}", refusal.code())
         }
+    }
+}
+
+/// What a container's stored configuration reaches, in a line.
+pub(super) fn reached(host_config: &str) -> String {
+    match stored_access(host_config) {
+        Ok(found) => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        Err(refusal) => format!("deny {}", refusal.code()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::node::{Engine, Files, Node, Plugin, socket};
+use crate::node::{Background, Engine, Files, Node, Plugin, socket};
 use crate::policy::Policy;
 use crate::relay::Relay;
 use crate::stage::Stage;
@@ -36,15 +36,21 @@ fn named_on_the_engines_command_line(stage: &Stage) {
     engine.docker("pull busybox").expect_denied("docker.io must be a registered trusted registry");
 }
 
+/// A pull that waits for the trust server while the plugin is told to end.
+fn pull_while_it_ends(node: &Node<'_>, relay: &Relay, image: &str) -> Background {
+    relay.hold();
+    let pull = node.engine.in_background(&format!("pull {image}"));
+    relay.wait_for_a_question();
+    node.plugin.signal("TERM");
+    pull
+}
+
 fn a_call_in_flight_is_answered_before_it_ends(stage: &Stage) {
     let (image, policy) = signed(stage);
     let relay = Relay::to(stage.lab().trust_port());
     let mut node = Node::obeying(stage, &policy.trust_server(relay.url()));
 
-    relay.hold();
-    let pull = node.engine.in_background(&format!("pull {image}"));
-    relay.wait_for_a_question();
-    node.plugin.signal("TERM");
+    let pull = pull_while_it_ends(&node, &relay, &image);
     thread::sleep(Duration::from_millis(300));
     relay.pass();
     let status = node.plugin.await_end();
@@ -63,10 +69,7 @@ fn calls_made_while_it_ends_wait_for_the_next_one(stage: &Stage) {
     let relay = Relay::to(stage.lab().trust_port());
     let mut node = Node::obeying(stage, &policy.trust_server(relay.url()));
 
-    relay.hold();
-    let pull = node.engine.in_background(&format!("pull {image}"));
-    relay.wait_for_a_question();
-    node.plugin.signal("TERM");
+    let pull = pull_while_it_ends(&node, &relay, &image);
     let networks: Vec<_> = (0..8)
         .map(|number| {
             let network = format!("{{\"Name\":\"late-{number}\"}}");
