@@ -311,6 +311,7 @@ pub fn remedy(error: &Unavailable) -> &'static str {
              certificate"
         }
         "unauthorized" => "give its [[registries]] entry a login that may pull, with docker_config",
+        "rate-limited" => "try again later; ask its operator for a higher limit for this node",
         "unreachable" | "timeout" | "server-error" => {
             "try again when it answers; see that its [[registries]] entry names the right server"
         }

@@ -262,7 +262,7 @@ mod tests {
             ("404 Not Found", "not-found"),
             ("401 Unauthorized", "unauthorized"),
             ("403 Forbidden", "unauthorized"),
-            ("429 Too Many Requests", "server-error"),
+            ("429 Too Many Requests", "rate-limited"),
             ("500 Internal Server Error", "server-error"),
             ("503 Service Unavailable", "server-error"),
             ("400 Bad Request", "bad-answer"),
@@ -271,6 +271,23 @@ mod tests {
         ] {
             let error = outcome(move |_| answer(status, &[], "")).await;
             assert_eq!(error.kind(), kind, "{status}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_says_when_to_come_again() {
+        for (status, headers, seconds, kind) in [
+            ("429 Too Many Requests", &["Retry-After: 30"][..], Some(30), "rate-limited"),
+            ("429 Too Many Requests", &["Retry-After: 99999999"], Some(3600), "rate-limited"),
+            ("429 Too Many Requests", &[], None, "rate-limited"),
+            ("503 Service Unavailable", &["Retry-After: 7"], Some(7), "rate-limited"),
+            ("503 Service Unavailable", &["Retry-After: soon"], None, "server-error"),
+            // Only the two that mean it.
+            ("500 Internal Server Error", &["Retry-After: 7"], None, "server-error"),
+        ] {
+            let error = outcome(move |_| answer(status, headers, "")).await;
+            let told = (error.retry_after(), error.kind());
+            assert_eq!(told, (seconds.map(Duration::from_secs), kind), "{status} {headers:?}");
         }
     }
 

@@ -27,6 +27,7 @@ mod plugin;
 mod preface;
 mod registry;
 mod remote;
+mod retry_after;
 mod store;
 #[cfg(test)]
 mod testing;
