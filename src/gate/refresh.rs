@@ -311,6 +311,10 @@ pub fn remedy(error: &Unavailable) -> &'static str {
              certificate"
         }
         "unauthorized" => "give its [[registries]] entry a login that may pull, with docker_config",
+        "proxy" => {
+            "see that the proxy works and lets this host through: it is named by proxy in its \
+             [[registries]] entry, or by HTTPS_PROXY; proxy = \"none\" goes without"
+        }
         "rate-limited" => "try again later; ask its operator for a higher limit for this node",
         "unreachable" | "timeout" | "server-error" => {
             "try again when it answers; see that its [[registries]] entry names the right server"

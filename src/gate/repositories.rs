@@ -20,7 +20,9 @@ use super::SetupError;
 use super::refresh::{Refresh, Refreshed};
 use crate::image::{Digest, Repository, Tag};
 use crate::policy::{self, Gap, Policy};
-use crate::source::{Credentials, Deadline, RegistrySettings, Remote, Store, Unavailable};
+use crate::source::{
+    Credentials, Deadline, ProxySetting, RegistrySettings, Remote, Store, Unavailable,
+};
 use crate::trust::notary::{History, RootPolicy, TrustData};
 
 /// Repositories whose verified trust data is kept in memory.
@@ -198,5 +200,10 @@ fn settings(registry: &policy::Registry) -> Result<RegistrySettings, String> {
         ca: registry.ca.clone(),
         certs_d: PathBuf::from(CERTS_D),
         credentials,
+        proxy: match &registry.proxy {
+            policy::Proxy::Environment => ProxySetting::Environment,
+            policy::Proxy::None => ProxySetting::Direct,
+            policy::Proxy::Url(url) => ProxySetting::Url(url.clone()),
+        },
     })
 }

@@ -27,7 +27,7 @@ const MAX_HEADERS: usize = 100;
 /// Most bytes read of the body of an error, which at best explains it.
 const MAX_ERROR_BODY: u64 = 16 * 1024;
 /// What we call ourselves in a server's log.
-const AGENT: HeaderValue =
+pub(super) const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("countersign/", env!("CARGO_PKG_VERSION")));
 
 /// A request, and the bounds on its answer.

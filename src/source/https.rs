@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Empty;
@@ -13,7 +14,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::CertificateError;
 
 use super::http::{Answer, Call, Failure, causes, exchange, innermost, pool};
+use super::http_proxy::Proxies;
 use super::tls::Tls;
+use super::tunnel::{ProxyFault, Way};
 use super::unavailable::{Place, Unavailable, quote};
 
 /// Longest wait for a TCP connection. Shorter than any deadline, so that a host that is
@@ -23,13 +26,13 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// The HTTPS client of one registered registry: its own roots of trust, its own
 /// connections.
 pub(super) struct HttpsClient {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<Way>, Empty<Bytes>>,
     /// What makes a certificate trusted here, for messages.
     trusted: String,
 }
 
 impl HttpsClient {
-    pub(super) fn new(tls: Tls) -> Self {
+    pub(super) fn new(tls: Tls, proxies: Arc<Proxies>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(CONNECT));
         tcp.set_nodelay(true);
@@ -39,7 +42,7 @@ impl HttpsClient {
             .with_tls_config(tls.config)
             .https_only()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(Way::new(tcp, proxies));
         Self { client: pool(connector), trusted: tls.trusted }
     }
 
@@ -80,6 +83,10 @@ impl HttpsClient {
     fn explain_connect(&self, at: Place, error: &(dyn Error + 'static)) -> Unavailable {
         let cause = innermost(error);
         for part in causes(error) {
+            if let Some(ProxyFault { proxy, what }) = part.downcast_ref() {
+                let (proxy, cause) = (proxy.clone(), what.clone());
+                return Unavailable::Proxy { at, proxy, cause };
+            }
             if let Some(tls) = part.downcast_ref::<rustls::Error>() {
                 return self.explain_tls(at, tls);
             }

@@ -83,6 +83,16 @@ pub enum Unavailable {
         /// What the system says.
         cause: String,
     },
+    /// The HTTP proxy on the way does not lead there.
+    #[error("{at} cannot be reached through the proxy {proxy}, which {cause}")]
+    Proxy {
+        /// Who was to be asked.
+        at: Place,
+        /// The proxy's host and, where given, port.
+        proxy: String,
+        /// What it did: completes "the proxy, which …".
+        cause: String,
+    },
     /// The connection ended before the answer did.
     #[error("{at} closed the connection before its answer was complete ({cause})")]
     Interrupted {
@@ -197,6 +207,7 @@ impl Unavailable {
             | Self::UnknownHost { .. }
             | Self::Unreachable { .. }
             | Self::Interrupted { .. } => "unreachable",
+            Self::Proxy { .. } => "proxy",
             Self::UnknownIssuer { .. }
             | Self::CertificateExpired { .. }
             | Self::CertificateName { .. }
@@ -221,6 +232,7 @@ impl Unavailable {
                 | Self::ConnectionRefused { .. }
                 | Self::UnknownHost { .. }
                 | Self::Unreachable { .. }
+                | Self::Proxy { .. }
                 | Self::UnknownIssuer { .. }
                 | Self::CertificateExpired { .. }
                 | Self::CertificateName { .. }
