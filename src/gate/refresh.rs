@@ -270,6 +270,7 @@ impl Refresh<'_> {
                 Gap::Refused(fault)
             }
             Failure::Away(error) => {
+                self.log_answer(&error);
                 Gap::Unavailable { cause: error.to_string(), remedy: remedy(&error).to_owned() }
             }
             Failure::Disk(error) => Gap::Unavailable {
@@ -283,7 +284,10 @@ impl Refresh<'_> {
     fn tell(&self, failure: Failure) -> String {
         let what = match failure {
             Failure::Nothing => "the trust server has no trust data for it any more".to_owned(),
-            Failure::Away(error) => error.to_string(),
+            Failure::Away(error) => {
+                self.log_answer(&error);
+                error.to_string()
+            }
             Failure::Disk(error) => error.to_string(),
             Failure::Bad(fault) => {
                 self.log(&fault);
@@ -291,6 +295,14 @@ impl Refresh<'_> {
             }
         };
         format!("{}: {what}; decided by what was verified before", self.repository)
+    }
+
+    /// An ordinary failure is told with the decision.
+    fn log_answer(&self, error: &Unavailable) {
+        if error.is_attack_like() {
+            let (repository, kind) = (self.repository, error.kind());
+            error!(%repository, kind, %error, "answer refused: this is what an attack looks like");
+        }
     }
 
     fn log(&self, fault: &Fault) {

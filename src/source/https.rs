@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http_body_util::Empty;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_ENCODING, LOCATION};
+use hyper::header::LOCATION;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -59,13 +59,7 @@ impl HttpsClient {
                 to: to.map_or_else(|| "nowhere".to_owned(), |to| quote(&to)),
             });
         }
-        // None was asked for. A compressed body would also be a way past the size limit.
-        match answer.headers.get(CONTENT_ENCODING) {
-            Some(encoding) if encoding != "identity" => {
-                Err(Unavailable::bad_answer(at, "its body is compressed, which was not asked for"))
-            }
-            _ => Ok(answer),
-        }
+        Ok(answer)
     }
 
     fn explain(&self, at: &Place, call: &Call, failure: Failure) -> Unavailable {
@@ -73,6 +67,9 @@ impl HttpsClient {
         match failure {
             Failure::Timeout => Unavailable::Timeout { at, allowed: call.deadline.allowed() },
             Failure::TooLarge => Unavailable::TooLarge { at, max: call.max },
+            Failure::Encoded => {
+                Unavailable::bad_answer(&at, "its body is compressed, which was not asked for")
+            }
             Failure::Exchange(error) if error.is_connect() => self.explain_connect(at, &error),
             Failure::Exchange(error) => self.explain_exchange(at, &error),
             Failure::Body(error) => self.explain_exchange(at, &error),
@@ -109,14 +106,20 @@ impl HttpsClient {
 
     /// The connection stood, and no whole answer came.
     fn explain_exchange(&self, at: Place, error: &(dyn Error + 'static)) -> Unavailable {
-        for part in causes(error) {
-            // TLS 1.3 servers refuse a client's certificate only after the handshake.
-            if let Some(tls) = part.downcast_ref::<rustls::Error>() {
-                return self.explain_tls(at, tls);
-            }
-            if part.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-                return Unavailable::BadAnswer { at, what: innermost(error) };
-            }
+        // TLS 1.3 servers refuse a client's certificate only after the handshake.
+        if let Some(tls) = causes(error).find_map(|part| part.downcast_ref::<rustls::Error>()) {
+            return self.explain_tls(at, tls);
+        }
+        let is_bad = |part: &(dyn Error + 'static)| {
+            use io::ErrorKind::{InvalidData, InvalidInput};
+            let hyper = part.downcast_ref::<hyper::Error>();
+            let io = part.downcast_ref::<io::Error>();
+            // The latter are chunks that are none.
+            hyper.is_some_and(hyper::Error::is_parse)
+                || io.is_some_and(|io| matches!(io.kind(), InvalidData | InvalidInput))
+        };
+        if causes(error).any(is_bad) {
+            return Unavailable::BadAnswer { at, what: innermost(error) };
         }
         Unavailable::Interrupted { at, cause: innermost(error) }
     }

@@ -240,6 +240,12 @@ impl Unavailable {
         )
     }
 
+    /// Whether it is what an attack looks like, rather than neglect or an accident: no
+    /// honest server has more of a file than its role can have.
+    pub fn is_attack_like(&self) -> bool {
+        matches!(self, Self::TooLarge { .. })
+    }
+
     /// How long the server asks not to be asked again, from its answer on; an hour at
     /// most, whatever it says.
     pub fn retry_after(&self) -> Option<Duration> {
