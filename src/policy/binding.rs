@@ -95,7 +95,7 @@ pub fn unread(subject: &Subject, evidence: &Evidence, now: Timestamp) -> Vec<(Re
     for (repository, data) in &evidence.trust {
         let Ok(data) = data else { continue };
         let bound = || covering.iter().any(|digest| !data.tags_of(*digest, now).is_empty());
-        if data.check_current(now).is_err() || bound() {
+        if data.check_within(now, evidence.grace(repository)).is_err() || bound() {
             continue;
         }
         let tag = asked.as_ref().filter(|one| one.repository == *repository);

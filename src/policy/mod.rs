@@ -16,6 +16,7 @@ mod binding;
 mod build;
 mod document;
 mod evidence;
+mod freshness;
 mod guard;
 mod holder;
 mod judge;

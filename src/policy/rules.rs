@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::document::OnViolation;
+use super::freshness::Freshness;
 use super::guard::{GuardMode, Rule};
 use crate::image::Repository;
 use crate::request::Permission;
@@ -27,6 +28,7 @@ pub struct Policy {
     pub(super) allowed: BTreeSet<Permission>,
     pub(super) guard_mode: GuardMode,
     pub(super) rules: Vec<Rule>,
+    pub(super) freshness: Freshness,
 }
 
 /// A registered registry.

@@ -1,5 +1,7 @@
 //! Trust data: the files of a Notary v1 server.
 
+use std::time::Duration;
+
 use hyper::Method;
 use hyper::header::{DATE, HeaderMap};
 use jiff::Timestamp;
@@ -54,6 +56,11 @@ impl TrustServer {
         let call = Call { method: Method::GET, url, headers: HeaderMap::new(), max, deadline };
         let answer = self.session.send(&call, &format!("repository:{gun}:pull")).await?;
         Ok(answer.body)
+    }
+
+    /// That it was waited for in vain.
+    pub fn overdue(&self, waited: Duration) -> Unavailable {
+        Unavailable::Timeout { at: self.session.at().clone(), allowed: waited }
     }
 
     /// Greets the server (`GET /v2/`, which notary servers and registries both answer) and

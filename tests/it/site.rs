@@ -15,7 +15,6 @@ use countersign::image::Digest;
 use countersign::policy::{Grant, Policy, Verdict};
 use jiff::Timestamp;
 use serde_json::json;
-use tracing::instrument::WithSubscriber;
 
 use crate::builder::key::{person, root_key};
 use crate::builder::{A, GUN, Repo, Server};
@@ -79,6 +78,7 @@ impl Site {
             [trust_configuration]
             require_content_trust = true
             require_signature_from = ["CI"]
+            max_staleness = "0s"
 
             [[registries]]
             host_address = "registry.example"
@@ -168,7 +168,10 @@ pub async fn decide_at(gate: &Gate, now: Timestamp) -> Told {
         .with_writer(move || writer.clone())
         .finish();
     let reference = format!("{GUN}:1.0").parse().unwrap();
-    let decision = gate.check_at(reference, now).with_subscriber(subscriber).await;
+    // What the decision spawns logs there too, as tests have one thread.
+    let logging = tracing::subscriber::set_default(subscriber);
+    let decision = gate.check_at(reference, now).await;
+    drop(logging);
     let (digest, message) = match &decision.verdict {
         Verdict::Allow(Grant::Proven { digest, .. }) => (Some(*digest), String::new()),
         Verdict::Allow(_) => (None, String::new()),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::fault::Fault;
+use super::grace::Grace;
 use super::metadata::Header;
 use super::role::{DelegationName, Role};
 use crate::image::{Digest, Repository, Tag};
@@ -116,10 +117,15 @@ impl TrustData {
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
     /// below holds where they are not.
     pub fn check_current(&self, now: Timestamp) -> Result<(), Fault> {
+        self.check_within(now, Grace::NONE)
+    }
+
+    /// The same, with grace for what ran out lately.
+    pub fn check_within(&self, now: Timestamp, grace: Grace) -> Result<(), Fault> {
         let targets = self.roles.first().map(|loaded| (&loaded.role, &loaded.header));
         let base = self.headers.iter().map(|(role, header)| (role, header)).chain(targets);
         for (role, header) in base {
-            header.check_current(role, now)?;
+            header.check_within(role, now, grace)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::canonical::canonical;
 use super::fault::Fault;
+use super::grace::Grace;
 use super::key::Key;
 use super::limits;
 use super::role::{DelegationName, Role};
@@ -47,7 +48,13 @@ pub struct Header {
 impl Header {
     /// Notary tolerates no skew: a file is out from the moment it names.
     pub fn check_current(&self, role: &Role, now: Timestamp) -> Result<(), Fault> {
-        if self.expires < now {
+        self.check_within(role, now, Grace::NONE)
+    }
+
+    /// The same, with grace for what ran out lately.
+    pub fn check_within(&self, role: &Role, now: Timestamp, grace: Grace) -> Result<(), Fault> {
+        let last = self.expires.saturating_add(grace.of(role)).unwrap_or(self.expires);
+        if last < now {
             Err(Fault::Expired { role: role.clone(), at: self.expires })
         } else {
             Ok(())

@@ -11,6 +11,7 @@
 mod canonical;
 mod data;
 mod fault;
+mod grace;
 mod history;
 mod key;
 mod limits;
@@ -25,6 +26,7 @@ mod update;
 
 pub use data::{Claim, Objection, TrustData};
 pub use fault::Fault;
+pub use grace::Grace;
 pub use history::{Examined, History};
 pub use role::{DelegationName, FileName, Role};
 pub use root::RootPolicy;

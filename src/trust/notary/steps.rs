@@ -75,7 +75,7 @@ impl Update {
         self.signed_by_root(&file, |root| &root.timestamp)?;
         let timestamp = file.listing()?;
         self.not_older(&file.role, timestamp.header.version)?;
-        timestamp.header.check_current(&file.role, now)?;
+        timestamp.header.check_within(&file.role, now, self.grace)?;
         timestamp.names(&file.role, &[Role::Snapshot])?;
         self.timestamp = Some(timestamp);
         self.stage = Stage::Snapshot;
@@ -87,7 +87,7 @@ impl Update {
         self.signed_by_root(&file, |root| &root.snapshot)?;
         let snapshot = file.listing()?;
         self.not_older(&file.role, snapshot.header.version)?;
-        snapshot.header.check_current(&file.role, now)?;
+        snapshot.header.check_within(&file.role, now, self.grace)?;
         snapshot.names(&file.role, &[Role::Root, Role::Targets])?;
         let names = snapshot.meta.get("root").map(|meta| meta.sha256);
         let ours = self.root.as_ref().map(|root| root.sha256);

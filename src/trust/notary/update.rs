@@ -28,6 +28,7 @@ use jiff::Timestamp;
 
 use super::data::TrustData;
 use super::fault::Fault;
+use super::grace::Grace;
 use super::history::{Examined, History};
 use super::limits;
 use super::metadata::{Envelope, FileMeta, Listing, Root};
@@ -70,6 +71,7 @@ pub struct Update {
     pub(super) tree: Tree,
     pub(super) examined: BTreeMap<String, Examined>,
     pub(super) total: u64,
+    pub(super) grace: Grace,
 }
 
 pub(super) struct TrustedRoot {
@@ -126,6 +128,7 @@ impl Update {
             tree: Tree::default(),
             examined: history.examined.clone(),
             total: 0,
+            grace: Grace::NONE,
         };
         if let Some(known) = &update.root {
             match root::check_current(&known.root, gun, policy, now) {
@@ -134,6 +137,14 @@ impl Update {
             }
         }
         Ok(update)
+    }
+
+    /// Takes files that ran out lately: for those kept on the node, while the trust server
+    /// cannot be asked. [`TrustData::check_current`] tells whether what comes of it is in date.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Grace) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// The file wanted next; `None` when the update is complete.
