@@ -1,0 +1,27 @@
+//! The world fails: servers, wires, names, clocks, certificates, proxies. A node that has
+//! verified data goes on by it and says what failed; one that has none refuses in bounded
+//! time and says host and cause, never that the image is not signed.
+
+mod answers;
+mod certificates;
+mod clock;
+mod cuts;
+mod proxy;
+
+use crate::builder::GUN;
+use crate::site::{Site, decide};
+
+/// What has to come of a failure: it is told with this text to a node that knows the
+/// repository, and to one that does not.
+async fn fails(site: &Site, what: &str) -> Result<(), String> {
+    let node = site.node();
+    let told = decide(&node.gate()).await;
+    told.refused("trust-data-unavailable", what)?;
+    if told.is_attack_like() {
+        return Err(format!("it is logged as an attack: {}", told.log));
+    }
+    if !node.kept().is_empty() {
+        return Err(format!("{:?} is kept", node.kept().keys()));
+    }
+    if !told.message.contains(GUN) { Err(told.message) } else { Ok(()) }
+}
