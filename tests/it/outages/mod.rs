@@ -25,3 +25,23 @@ async fn fails(site: &Site, what: &str) -> Result<(), String> {
     }
     if !told.message.contains(GUN) { Err(told.message) } else { Ok(()) }
 }
+
+/// The same of a failure that comes about by `mount`: it is told beside a decision of a node
+/// that met the server before.
+async fn both(site: &Site, what: &str, mount: impl FnOnce()) -> Result<(), String> {
+    let known = site.node();
+    let kept = {
+        decide(&known.gate()).await.is_plain()?;
+        known.kept()
+    };
+    mount();
+    let told = decide(&known.gate()).await;
+    told.stood(what)?;
+    if told.is_attack_like() {
+        return Err(format!("it is logged as an attack: {}", told.log));
+    }
+    if known.kept() != kept {
+        return Err("something else is on disk".to_owned());
+    }
+    fails(site, what).await
+}
