@@ -11,6 +11,7 @@
 mod canonical;
 mod data;
 mod fault;
+mod file;
 mod history;
 mod key;
 mod limits;
@@ -20,6 +21,7 @@ mod root;
 mod signed;
 mod stated;
 mod steps;
+mod tags;
 mod tree;
 mod update;
 
