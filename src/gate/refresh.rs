@@ -277,10 +277,9 @@ impl Refresh<'_> {
     fn failing(&self, failure: Failure) -> Failing {
         let is_away = matches!(failure, Failure::Away(_));
         let (gap, what) = match failure {
-            Failure::Nothing => (
-                Gap::NoTrustData,
-                "the trust server has no trust data for it any more".to_owned(),
-            ),
+            Failure::Nothing => {
+                (Gap::NoTrustData, "the trust server has no trust data for it any more".to_owned())
+            }
             Failure::Bad(fault) => {
                 self.log(&fault);
                 let what = format!("what the trust server has now was refused: {fault}");
