@@ -14,6 +14,7 @@ mod doors;
 mod gather;
 mod reach;
 mod refresh;
+mod rehearsal;
 mod repositories;
 mod seen;
 mod sighting;
@@ -35,6 +36,7 @@ use crate::source::{self, Engine, StoreError};
 
 pub use doors::{Door, Standing, attend, doors};
 pub use refresh::remedy;
+pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;
 pub use watch::watch;

@@ -32,6 +32,7 @@ mod prepared;
 mod races;
 mod recorded;
 mod relay;
+mod scan;
 mod stage;
 mod story_ci;
 mod story_clusters;
@@ -91,6 +92,7 @@ fn main() {
         races::STORIES,
         watch::STORIES,
         doctor::STORIES,
+        scan::STORIES,
         managed::STORIES,
         faults::STORIES,
         platforms::STORIES,
