@@ -68,7 +68,8 @@ fn people(signers: &[Signer]) -> impl Iterator<Item = &Signer> {
     signers.iter().filter(|signer| !matches!(signer.doubt, Some(Doubt::Role(Owner | Releases))))
 }
 
-fn allowed(grant: &Grant) -> String {
+/// On what grounds something is allowed, as a part of a sentence.
+pub(super) fn allowed(grant: &Grant) -> String {
     match grant {
         Grant::Proven { repository, tag, .. } => format!("signed as {repository}:{tag}"),
         Grant::NotJudged => "content trust is not required by this policy".to_owned(),

@@ -7,6 +7,7 @@
 //! Knows all rooms but `server` and `cli`. The only place where the failure of a source
 //! becomes a reason.
 
+mod account;
 mod aftermath;
 mod contents;
 mod crossing;
@@ -34,6 +35,7 @@ use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
+pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
 pub use refresh::remedy;
 pub use rehearsal::Holding;
@@ -179,9 +181,19 @@ impl Gate {
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
+        self.weigh(subject, access, now).await.0
+    }
+
+    /// Gathers and judges. The decision, and what it rests on, where anything was gathered.
+    async fn weigh(
+        &self,
+        subject: Subject,
+        access: Vec<HostAccess>,
+        now: Timestamp,
+    ) -> (Decision, Option<Case>) {
         let gathered = match self.gather(subject, access, now).await {
             Ok(gathered) => gathered,
-            Err(decision) => return *decision,
+            Err(decision) => return (*decision, None),
         };
         let Gathered { subject, evidence, told, mut notes, deadline } = gathered;
         let (mut verdict, mut warning, mut case) =
@@ -190,11 +202,11 @@ impl Gate {
             let (seen, looked) = self.look_into(case, deadline).await;
             case = seen;
             if looked {
-                (verdict, warning, _) = self.judge(case).await;
+                (verdict, warning, case) = self.judge(case).await;
             }
         }
         notes.extend(warning);
-        Decision { verdict, subject: told, notes }
+        (Decision { verdict, subject: told, notes }, Some(case))
     }
 
     /// Judges away from the threads that serve connections: hostile trust data can name more

@@ -7,7 +7,7 @@
 use super::{Decision, Gate};
 use crate::image::ImageName;
 use crate::policy::{self, Reason, Refusal, Subject, Verdict};
-use crate::request;
+use crate::request::{self, HostAccess};
 use crate::source::{self, EngineError, ListedContainer, ListedImage, ListedService};
 
 /// Something that an engine holds.
@@ -62,19 +62,25 @@ impl Gate {
             Holding::Container(container) => {
                 self.prove(Subject::Container(container.id.to_string()), Vec::new(), now).await
             }
-            Holding::Service(service) => {
-                let Some(image) = &service.image else { return Decision::not_judged() };
-                let access = match request::specified_access(&service.container_spec) {
-                    Ok(access) => access,
-                    Err(refusal) => return denied(Reason::Request(refusal), image),
-                };
-                match policy::previous(image) {
-                    Ok(subject) => self.prove(subject, access, now).await,
-                    Err(refusal) => settled(Verdict::Deny(refusal), image),
-                }
-            }
+            Holding::Service(service) => match specified(service) {
+                Ok((subject, access)) => self.prove(subject, access, now).await,
+                Err(decision) => *decision,
+            },
         }
     }
+}
+
+/// What a service's specification would run, and what it asks of the nodes; or the decision
+/// where it can be decided by itself.
+pub(super) fn specified(
+    service: &ListedService,
+) -> Result<(Subject, Vec<HostAccess>), Box<Decision>> {
+    let Some(image) = &service.image else { return Err(Box::new(Decision::not_judged())) };
+    let access = request::specified_access(&service.container_spec)
+        .map_err(|refusal| Box::new(denied(Reason::Request(refusal), image)))?;
+    let subject = policy::previous(image)
+        .map_err(|refusal| Box::new(settled(Verdict::Deny(refusal), image)))?;
+    Ok((subject, access))
 }
 
 /// The names that an image can be run by.

@@ -36,6 +36,8 @@ pub struct ListedContainer {
 /// A service of the swarm that the engine manages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedService {
+    /// Its ID.
+    pub id: String,
     /// Its name.
     pub name: String,
     /// The image that its tasks run; none where they are no containers.
@@ -113,6 +115,7 @@ impl ListedService {
         let image = spec.as_ref().map(|spec| serde_json::from_str::<ImageOf>(spec.get()));
         let image = image.transpose().map_err(|error| EngineError::BadAnswer(error.to_string()))?;
         Ok(Self {
+            id: answer.id,
             name: answer.spec.name,
             image: image.map(|found| found.image),
             container_spec: spec.map_or_else(String::new, |spec| spec.get().to_owned()),
@@ -137,8 +140,10 @@ struct ContainerAnswer {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct ServiceAnswer {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Spec")]
     spec: SpecAnswer,
 }
 

@@ -17,6 +17,7 @@ mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
+mod explain;
 mod faults;
 mod fuzz;
 mod host_access;
@@ -93,6 +94,7 @@ fn main() {
         watch::STORIES,
         doctor::STORIES,
         scan::STORIES,
+        explain::STORIES,
         managed::STORIES,
         faults::STORIES,
         platforms::STORIES,
