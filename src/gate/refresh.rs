@@ -296,14 +296,6 @@ impl Refresh<'_> {
         Failing { gap, note, is_away }
     }
 
-    /// An ordinary failure is told with the decision.
-    fn log_answer(&self, error: &Unavailable) {
-        if error.is_attack_like() {
-            let (repository, kind) = (self.repository, error.kind());
-            error!(%repository, kind, %error, "answer refused: this is what an attack looks like");
-        }
-    }
-
     /// What is told beside a decision by what is on the node.
     pub fn note(&self, what: &str) -> String {
         format!("{}: {what}; decided by what was verified before", self.repository)
@@ -319,6 +311,14 @@ impl Refresh<'_> {
             folder.display()
         );
         Gap::Unavailable { cause, remedy }
+    }
+
+    /// An ordinary failure is told with the decision.
+    fn log_answer(&self, error: &Unavailable) {
+        if error.is_attack_like() {
+            let (repository, kind) = (self.repository, error.kind());
+            error!(%repository, kind, %error, "answer refused: this is what an attack looks like");
+        }
     }
 
     fn log(&self, fault: &Fault) {
