@@ -24,6 +24,7 @@ mod host_access;
 mod lab;
 mod lifecycle;
 mod managed;
+mod network;
 mod node;
 mod ordinary;
 mod outcome;
@@ -97,6 +98,7 @@ fn main() {
         explain::STORIES,
         managed::STORIES,
         faults::STORIES,
+        network::STORIES,
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
