@@ -12,8 +12,7 @@ enum Mode {
     Pass,
     Hold,
     Refuse,
-    /// The next connection ends when so many bytes of answers have come, and those after it
-    /// with the first one.
+    /// Connections end when so many more bytes of answers have come, in all of them together.
     Cut(usize),
 }
 
@@ -73,8 +72,8 @@ impl Relay {
         self.switch(Mode::Hold);
     }
 
-    /// The next connection ends in the middle of what comes back, after so many bytes; those
-    /// after it at once, until told otherwise.
+    /// Connections end in the middle of what comes back, after so many bytes in all of them
+    /// together; those that come later at once, until told otherwise.
     pub fn cut_after(&self, bytes: usize) {
         self.switch(Mode::Cut(bytes));
     }
@@ -160,30 +159,25 @@ fn connect(shared: &Arc<(Mutex<Wire>, Condvar)>, client: TcpStream, target: u16)
 fn copy(shared: &(Mutex<Wire>, Condvar), mut from: TcpStream, mut to: TcpStream, is_answer: bool) {
     let (wire, changed) = shared;
     let mut buffer = [0; 16 * 1024];
-    let mut passed = 0;
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         let mut wire = wire.lock().unwrap();
         wire.held += 1;
         changed.notify_all();
         wire = changed.wait_while(wire, |wire| wire.mode == Mode::Hold).unwrap();
         wire.held -= 1;
-        let most = match wire.mode {
-            Mode::Cut(limit) if is_answer => limit.saturating_sub(passed),
-            _ => usize::MAX,
-        };
-        let length_passed = length.min(most);
-        passed += length_passed;
+        let mut passed = length;
         if is_answer {
-            wire.answered += length_passed;
-        }
-        if length_passed < length {
-            wire.mode = Mode::Cut(0);
+            if let Mode::Cut(left) = &mut wire.mode {
+                passed = length.min(*left);
+                *left -= passed;
+            }
+            wire.answered += passed;
         }
         drop(wire);
-        if to.write_all(&buffer[..length_passed]).is_err() {
+        if to.write_all(&buffer[..passed]).is_err() {
             break;
         }
-        if length_passed < length {
+        if passed < length {
             let _ = from.shutdown(Shutdown::Both);
             let _ = to.shutdown(Shutdown::Both);
             return;
