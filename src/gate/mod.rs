@@ -17,6 +17,7 @@ mod refresh;
 mod repositories;
 mod seen;
 mod sighting;
+mod stored;
 mod watch;
 
 use std::path::PathBuf;
@@ -36,7 +37,8 @@ use crate::source::{self, Engine, StoreError};
 pub use doors::{Door, Standing, attend, doors};
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
-pub use seen::load as load_history;
+pub use seen::{Forgotten, Seen, look as look_seen, reset};
+pub use stored::{Unusable, stored};
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use super::repositories::{Kept, Registered};
+use super::seen::Seen;
 use super::{away, seen};
 use crate::image::Repository;
 use crate::policy::Gap;
@@ -20,7 +21,7 @@ pub(super) struct Refresh<'r> {
     pub registered: &'r Registered,
     pub store: &'r Store,
     /// What this process remembers, beside what is on disk.
-    pub memory: Option<Arc<History>>,
+    pub memory: Option<Arc<Seen>>,
     /// Held while a file is verified.
     pub heavy: &'r Semaphore,
     /// Whether to ask the server first.
@@ -61,7 +62,10 @@ impl Refresh<'_> {
     /// Refreshes: the server first, where it may be asked; then what is kept in memory;
     /// then what is on disk.
     pub async fn run(&self, kept: Option<Kept>) -> Refreshed {
-        let current = kept.filter(|kept| kept.data.check_current(self.now).is_ok());
+        let current = kept.filter(|kept| {
+            let forgotten = kept.seen.is_forgotten(self.store, self.repository);
+            !forgotten && kept.data.check_current(self.now).is_ok()
+        });
         let refused = if self.use_network {
             match self.ask_server(current.as_ref()).await {
                 Ok(kept) => return Refreshed { outcome: Ok(kept), note: None },
@@ -91,11 +95,11 @@ impl Refresh<'_> {
             }
             (Err(Failure::Disk(error)), _) => {
                 error!(repository = %self.repository, %error, "the stored trust data cannot be used");
-                let folder = self.store.folder(self.repository);
                 let cause = format!("this node's own record of it cannot be used: {error}");
                 let remedy = format!(
-                    "mend the file; or remove {}, which forgets what was seen of this repository",
-                    folder.display()
+                    "restore the file from a backup; or have what was seen of it forgotten: \
+                     countersign trust reset {}",
+                    self.repository
                 );
                 Refreshed { outcome: Err(Gap::Unavailable { cause, remedy }), note: None }
             }
@@ -142,11 +146,12 @@ impl Refresh<'_> {
         origin: Origin,
         mut timestamp: Option<Vec<u8>>,
     ) -> Result<Kept, Failure> {
-        let history =
-            seen::load(self.store, self.repository, self.memory.as_ref()).map_err(Failure::Disk)?;
+        let seen = seen::load(self.store, self.repository, self.memory.as_deref())
+            .map_err(Failure::Disk)?;
+        let history = seen.history();
         let known = history.root.is_some();
         let mut root = history.root.clone();
-        let mut update = Update::new(self.repository, &self.registered.root, &history, self.now)
+        let mut update = Update::new(self.repository, &self.registered.root, history, self.now)
             .map_err(|fault| self.damaged(&fault))?;
         let mut fetched: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut current_timestamp = Vec::new();
@@ -155,8 +160,8 @@ impl Refresh<'_> {
             let is_timestamp = wanted.file == FileName::Current(Role::Timestamp);
             let bytes = match (is_timestamp.then(|| timestamp.take()).flatten(), origin) {
                 (Some(bytes), _) => Some(bytes),
-                (None, Origin::Disk) => self.read(&plain)?,
-                (None, Origin::Server) => match self.on_disk(&wanted, &plain)? {
+                (None, Origin::Disk) => self.read(&plain),
+                (None, Origin::Server) => match self.on_disk(&wanted, &plain) {
                     Some(bytes) => Some(bytes),
                     None => self.download(&wanted).await?,
                 },
@@ -185,14 +190,14 @@ impl Refresh<'_> {
             fetched.insert(plain, bytes);
         }
         let Some((data, history)) = update.finish() else { return Err(Failure::Nothing) };
-        let history = Arc::new(History { root, ..history });
+        let mut seen = Arc::new(seen.followed_by(History { root, ..history }, self.now));
         for (role, fault) in data.left_out() {
             warn!(repository = %self.repository, %role, %fault, "a delegation was left out");
         }
-        if origin == Origin::Server {
-            self.save(fetched, Arc::clone(&history)).await;
+        if origin == Origin::Server || !seen.damage().is_empty() {
+            seen = self.save(fetched, &seen).await.unwrap_or(seen);
         }
-        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into(), history })
+        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into(), seen })
     }
 
     /// Has a file verified away from the threads that serve connections, and not more than
@@ -212,12 +217,12 @@ impl Refresh<'_> {
     }
 
     /// A file on disk that is exactly the one wanted.
-    fn on_disk(&self, wanted: &Wanted, plain: &str) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(self.read(plain)?.filter(|bytes| wanted.is(bytes)))
+    fn on_disk(&self, wanted: &Wanted, plain: &str) -> Option<Vec<u8>> {
+        self.read(plain).filter(|bytes| wanted.is(bytes))
     }
 
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        self.store.read(self.repository, name).map_err(Failure::Disk)
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        seen::file(self.store, self.repository, name)
     }
 
     async fn download(&self, wanted: &Wanted) -> Result<Option<Vec<u8>>, Failure> {
@@ -239,27 +244,30 @@ impl Refresh<'_> {
         answer
     }
 
-    /// Keeps what was verified. That the disk is full changes no verdict, but the next
-    /// start would begin without it, so it is said loudly.
-    async fn save(&self, files: BTreeMap<String, Vec<u8>>, history: Arc<History>) {
-        let (store, repository) = (self.store.clone(), self.repository.clone());
+    /// Keeps what was verified, and returns what then is on disk. That the disk is full
+    /// changes no verdict, but the next start would begin without it, so it is said loudly.
+    async fn save(&self, files: BTreeMap<String, Vec<u8>>, seen: &Arc<Seen>) -> Option<Arc<Seen>> {
+        let (store, repository, ours) =
+            (self.store.clone(), self.repository.clone(), Arc::clone(seen));
         let written =
-            tokio::task::spawn_blocking(move || seen::save(&store, &repository, &files, &history));
+            tokio::task::spawn_blocking(move || seen::save(&store, &repository, &files, &ours));
         match written.await {
-            Ok(Ok(())) => info!(repository = %self.repository, "trust data refreshed"),
+            Ok(Ok(written)) => {
+                info!(repository = %self.repository, "trust data refreshed");
+                return Some(Arc::new(written));
+            }
             Ok(Err(error)) => {
                 error!(repository = %self.repository, %error, "trust data could not be kept");
             }
             Err(error) => error!(%error, "trust data could not be kept"),
         }
+        None
     }
 
     /// The root on disk was verified before it was written: now it is damaged.
     fn damaged(&self, fault: &Fault) -> Failure {
-        Failure::Disk(StoreError {
-            path: self.store.folder(self.repository).join("root.json"),
-            error: std::io::Error::other(fault.to_string()),
-        })
+        let [path, _] = self.store.records(self.repository);
+        Failure::Disk(StoreError { path, error: std::io::Error::other(fault.to_string()) })
     }
 
     fn gap(&self, failure: Failure) -> Gap {
@@ -322,7 +330,7 @@ pub fn remedy(error: &Unavailable) -> &'static str {
 const TIMESTAMP_MAX: u64 = 1024 * 1024;
 
 /// The name under which a file is kept: that of its role.
-fn plain_name(file: &FileName) -> String {
+pub(super) fn plain_name(file: &FileName) -> String {
     match file {
         FileName::Hashed(role, _) => FileName::Current(role.clone()).to_string(),
         other => other.to_string(),

@@ -18,10 +18,11 @@ use tracing::{info, warn};
 
 use super::SetupError;
 use super::refresh::{Refresh, Refreshed};
+use super::seen::Seen;
 use crate::image::{Digest, Repository, Tag};
 use crate::policy::{self, Gap, Policy};
 use crate::source::{Credentials, Deadline, RegistrySettings, Remote, Store, Unavailable};
-use crate::trust::notary::{History, RootPolicy, TrustData};
+use crate::trust::notary::{RootPolicy, TrustData};
 
 /// Repositories whose verified trust data is kept in memory.
 const KEPT: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -68,7 +69,7 @@ pub(super) struct Kept {
     pub data: Arc<TrustData>,
     pub timestamp: Arc<[u8]>,
     /// What was seen of the repository up to then.
-    pub history: Arc<History>,
+    pub seen: Arc<Seen>,
 }
 
 /// Trust data or why there is none, and what is worth saying beside it.
@@ -122,7 +123,7 @@ impl Repositories {
             repository,
             registered,
             store: &self.store,
-            memory: state.kept.as_ref().map(|kept| Arc::clone(&kept.history)),
+            memory: state.kept.as_ref().map(|kept| Arc::clone(&kept.seen)),
             heavy: &self.heavy,
             use_network: !self.offline && !registered.is_left_alone(),
             may_ask_anyway: !self.offline,

@@ -10,6 +10,7 @@
 //! the clock.
 
 mod auth;
+mod caller;
 mod challenge;
 mod clock;
 mod containers;
@@ -23,6 +24,8 @@ mod http;
 mod https;
 mod inspect;
 mod node;
+mod node_id;
+mod place;
 mod plugin;
 mod preface;
 mod registry;
@@ -36,6 +39,7 @@ mod unavailable;
 mod url;
 mod verifier;
 
+pub use caller::{Caller, tell_host};
 pub use clock::{Deadline, now};
 pub use containers::Running;
 pub use credentials::{Credentials, CredentialsError};
@@ -50,7 +54,7 @@ pub use plugin::PluginSocket;
 pub use preface::{Greeted, greet};
 pub use registry::Registry;
 pub use remote::{RegistrySettings, Remote, SettingsError};
-pub use store::{Store, StoreError};
+pub use store::{Aside, Lock, Store, StoreError};
 pub use tls::{BundleError, TlsError, certificates};
 pub use trust_server::TrustServer;
 pub use unavailable::{Place, Unavailable};
