@@ -9,6 +9,7 @@ mod doctor;
 mod paint;
 mod proxy;
 mod serve;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -39,11 +40,13 @@ enum Command {
     Check(check::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
+    Trust(trust::Args),
 }
 
 /// Reads the command line and does what it says.
 ///
-/// Exit codes: 0 done (`check`: all allowed); 1 refused (`check`: at least one denied) or
+/// Exit codes: 0 done (`check`: all allowed); 1 refused (`check`: at least one denied;
+/// `trust`: nothing is kept of the repository, or it was not to be forgotten after all) or
 /// failed while running; 2 could not begin: usage, configuration, state directory.
 /// `doctor` has its own, which monitoring systems know: 0 nothing worse than notes, 1
 /// warnings, 2 problems, 3 could not begin.
@@ -57,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
+        Command::Trust(args) => trust::run(&args),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::policy::{Policy, Registry};
 use crate::source::{
     self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote, Store,
 };
-use crate::trust::notary::{Role, Update, stated_expiry};
+use crate::trust::notary::{Role, Update, stated};
 
 /// The package that holds dockerd on Debian and Ubuntu.
 const PACKAGE: &str = "docker.io";
@@ -229,7 +229,7 @@ fn repository(
     let files = roles
         .filter_map(|role| {
             let bytes = store.read(&repository, &format!("{role}.json")).ok()??;
-            let expires = stated_expiry(&role, &bytes);
+            let expires = stated(&role, &bytes).map(|stated| stated.expires);
             Some((role, expires))
         })
         .collect();

@@ -113,6 +113,12 @@ impl TrustData {
         base.chain(self.roles.iter().map(|loaded| (&loaded.role, loaded.header.version)))
     }
 
+    /// The keys that really signed a targets or delegation file; none for other roles.
+    pub fn signers(&self, role: &Role) -> &[SigningKey] {
+        let loaded = self.roles.iter().find(|loaded| loaded.role == *role);
+        loaded.map_or(&[], |loaded| &loaded.signers)
+    }
+
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
     /// below holds where they are not.
     pub fn check_current(&self, now: Timestamp) -> Result<(), Fault> {
