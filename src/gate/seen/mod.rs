@@ -142,6 +142,9 @@ pub(super) fn save(
     seen: &Seen,
 ) -> Result<Seen, StoreError> {
     let _lock = store.lock(repository, PATIENCE)?;
+    if let Err(error) = store.sweep(repository) {
+        warn!(%repository, %error, "what a process that was killed left cannot be removed");
+    }
     let resets = store.resets();
     let found = find(store, repository).unwrap_or_default();
     let mut record = seen.record.clone();
@@ -188,9 +191,6 @@ pub(super) fn save(
     }
     for old in [VERSIONS, EXAMINED] {
         store.remove(repository, old)?;
-    }
-    if let Err(error) = store.sweep(repository) {
-        warn!(%repository, %error, "what was left by writing cannot be removed");
     }
     Ok(Seen::new(record, Vec::new(), resets))
 }
