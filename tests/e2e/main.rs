@@ -35,6 +35,7 @@ mod relay;
 mod stage;
 mod story_ci;
 mod story_clusters;
+mod trust;
 mod unguarded;
 mod verdicts;
 mod watch;
@@ -93,6 +94,7 @@ fn main() {
         doctor::STORIES,
         managed::STORIES,
         faults::STORIES,
+        trust::STORIES,
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
