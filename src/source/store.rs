@@ -130,6 +130,18 @@ impl Store {
         Timestamp::try_from(written).ok()
     }
 
+    /// Dates a file of a repository. Not synced: a date that is lost costs a question.
+    pub fn touch(
+        &self,
+        repository: &Repository,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let path = self.path(repository, name);
+        let dated = File::open(&path).and_then(|file| file.set_modified(now.into()));
+        dated.map_err(|error| StoreError { path, error })
+    }
+
     /// Writes a file of a repository aside, to be put into its place.
     pub fn aside(
         &self,

@@ -25,6 +25,7 @@ pub fn node(server: &StaticServer) -> Node {
         [trust_configuration]
         require_content_trust = true
         require_signature_from = ["CI"]
+        max_staleness = "0s"
 
         [[registries]]
         host_address = "localhost:5443"

@@ -58,7 +58,7 @@ impl Line {
             repository: facts.repository.to_string(),
             state: state.word(),
             why: state.why().map(ToOwned::to_owned),
-            tags: facts.data.as_ref().ok().map(|data| data.releases(now).len()),
+            tags: facts.data.as_ref().ok().map(|data| data.released_tags(now).count()),
             confirmed: facts.confirmed.map(moment),
             timestamp_ends: facts.ends(&Role::Timestamp).map(moment),
             serves_until: facts.serves_until().map(|(until, _)| moment(until)),

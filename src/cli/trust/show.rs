@@ -128,7 +128,7 @@ impl Report {
                 .map(|(role, why)| LeftOut { role: role.to_string(), why: why.to_string() })
                 .collect(),
             damaged_copies: seen.map(|seen| seen.damage().to_vec()).unwrap_or_default(),
-            tags_released: data.map(|data| data.releases(now).len()),
+            tags_released: data.map(|data| data.released_tags(now).count()),
             tags: tags.then(|| self::tags(facts, policy, now)),
             colour: state.colour(),
         }
@@ -208,19 +208,20 @@ fn signers(keys: &[SigningKey], policy: &Policy, now: Timestamp) -> Vec<Signer> 
 /// The released tags, with those who really signed the released digest.
 fn tags(facts: &Facts, policy: &Policy, now: Timestamp) -> Vec<TagLine> {
     let Ok(data) = &facts.data else { return Vec::new() };
-    let line = |(tag, digest): (&str, crate::image::Digest)| {
+    let line = |tag: &str| {
+        let digest = data.released(tag, now)?;
         let claims = data.claims(tag, now);
         let counting = claims
             .iter()
             .filter(|claim| claim.objection.is_none() && claim.proof.digest() == digest);
         let keys: Vec<_> = counting.map(|claim| claim.proof.key().clone()).collect();
-        TagLine {
+        Some(TagLine {
             tag: tag.to_owned(),
             digest: digest.to_string(),
             signers: signers(&keys, policy, now),
-        }
+        })
     };
-    data.releases(now).into_iter().map(line).collect()
+    data.released_tags(now).filter_map(line).collect()
 }
 
 impl Paint {

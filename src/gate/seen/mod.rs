@@ -44,13 +44,20 @@ pub struct Seen {
     history: History,
     /// What is not as it should be on disk.
     damage: Vec<String>,
+    /// Whether it stands on disk as it did before this version.
+    is_old: bool,
     /// How much had been forgotten on request when it was read.
     resets: u64,
 }
 
 impl Seen {
     fn new(record: Record, damage: Vec<String>, resets: u64) -> Self {
-        Self { history: record.history(), record, damage, resets }
+        Self { history: record.history(), record, damage, is_old: false, resets }
+    }
+
+    /// Whether it is to be written though nothing new was seen.
+    pub(super) fn is_to_be_written(&self) -> bool {
+        self.is_old || !self.damage.is_empty()
     }
 
     /// What an update begins with.
@@ -80,7 +87,7 @@ impl Seen {
             // Cannot be: a root that is no text is no root.
             error!(%error, "a root cannot be kept");
         }
-        Self { record, history, damage: self.damage.clone(), resets: self.resets }
+        Self { record, history, damage: self.damage.clone(), ..*self }
     }
 
     /// Whether the repository was forgotten on request since this was read.
@@ -94,9 +101,9 @@ impl Seen {
 /// What is remembered on disk, as it is.
 pub fn look(store: &Store, repository: &Repository) -> Result<Seen, StoreError> {
     let resets = store.resets();
-    let Found { record, damage } = find(store, repository)?;
+    let Found { record, damage, is_old } = find(store, repository)?;
     let record = record.unwrap_or_else(|| Record::new(repository, store.node()));
-    Ok(Seen::new(record, damage, resets))
+    Ok(Seen { is_old, ..Seen::new(record, damage, resets) })
 }
 
 /// What is remembered: on disk, and in memory where this process has seen more than it
@@ -130,7 +137,7 @@ pub(super) fn load(
     } else {
         disk.record.merged_with(memory.record.clone())
     };
-    Ok(Seen::new(record, disk.damage, disk.resets))
+    Ok(Seen { is_old: disk.is_old, ..Seen::new(record, disk.damage, disk.resets) })
 }
 
 /// Writes what changed, and mends what is damaged. What another process wrote since is
@@ -167,7 +174,6 @@ pub(super) fn save(
         let root = record.root.clone().map(|root| (ROOT.to_owned(), root.into_bytes()));
         let root: Vec<_> = root.into_iter().collect();
         let others = files.iter().filter(|(name, _)| *name != ROOT);
-        record.files.clear();
         for (name, bytes) in others.chain(root.iter().map(|(name, bytes)| (name, bytes))) {
             record.files.insert(name.clone(), Digest::from_bytes(sha256(bytes)).hex());
             if !matches!(store.read(repository, name), Ok(Some(stands)) if stands == *bytes) {
@@ -234,6 +240,8 @@ pub(super) fn file(store: &Store, repository: &Repository, name: &str) -> Option
 struct Found {
     record: Option<Record>,
     damage: Vec<String>,
+    /// Whether it is what versions before this one kept.
+    is_old: bool,
 }
 
 /// A copy that is not used, and why.
@@ -266,9 +274,13 @@ fn find(store: &Store, repository: &Repository) -> Result<Found, StoreError> {
     }
     let mut damage: Vec<_> =
         bad.iter().map(|bad| format!("{}: {}", bad.path.display(), bad.damage)).collect();
+    let mut is_old = false;
     let record = match (good.pop(), good.pop()) {
         (None, _) => match bad.as_slice() {
-            [] => legacy(store, repository)?,
+            [] => {
+                is_old = true;
+                legacy(store, repository)?
+            }
             // Copied in where nothing was known: a cache of another node, no more.
             [bad] if bad.is_foreign() && !absent.is_empty() => None,
             bad => return Err(lost(repository, bad)),
@@ -285,7 +297,8 @@ fn find(store: &Store, repository: &Repository) -> Result<Found, StoreError> {
             std::cmp::Ordering::Equal => one.merged_with(other),
         }),
     };
-    Ok(Found { record, damage })
+    is_old &= record.is_some();
+    Ok(Found { record, damage, is_old })
 }
 
 /// That no copy is good.
