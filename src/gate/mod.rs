@@ -7,6 +7,7 @@
 //! Knows all rooms but `server` and `cli`. The only place where the failure of a source
 //! becomes a reason.
 
+mod account;
 mod aftermath;
 mod asking;
 mod contents;
@@ -17,6 +18,7 @@ mod gather;
 mod in_use;
 mod reach;
 mod refresh;
+mod rehearsal;
 mod repositories;
 mod seen;
 mod sighting;
@@ -39,8 +41,10 @@ use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
+pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
 pub use refresh::remedy;
+pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::{Forgotten, Seen, look as look_seen, reset};
 pub use stored::{Unusable, stored};
@@ -205,9 +209,19 @@ impl Gate {
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
+        self.weigh(subject, access, now).await.0
+    }
+
+    /// Gathers and judges. The decision, and what it rests on, where anything was gathered.
+    async fn weigh(
+        &self,
+        subject: Subject,
+        access: Vec<HostAccess>,
+        now: Timestamp,
+    ) -> (Decision, Option<Case>) {
         let gathered = match self.gather(subject, access, now).await {
             Ok(gathered) => gathered,
-            Err(decision) => return *decision,
+            Err(decision) => return (*decision, None),
         };
         let Gathered { case, told, question } = gathered;
         let (mut verdict, mut warning, mut case) = self.judge(case).await;
@@ -227,8 +241,8 @@ impl Gate {
             }
         }
         let grace = self.use_of_grace(&case);
-        let notes = case.notes.into_values().chain(grace).chain(warning).collect();
-        Decision { verdict, subject: told, notes }
+        let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
+        (Decision { verdict, subject: told, notes }, Some(case))
     }
 
     /// Tells and counts what has run out and was decided by all the same.

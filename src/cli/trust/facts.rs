@@ -137,8 +137,8 @@ impl Facts {
 
     /// Until when it serves without the server, and the role that ends it.
     pub fn serves_until(&self) -> Option<(Timestamp, Role)> {
-        self.data.as_ref().ok()?;
-        let base = [Role::Root, Role::Timestamp, Role::Snapshot, Role::Targets];
-        base.into_iter().filter_map(|role| Some((self.ends(&role)?, role))).min()
+        let files = self.data.as_ref().ok()?.files();
+        let base = files.filter(|(role, ..)| !matches!(role, Role::Delegation(_)));
+        base.map(|(role, _, expires)| (expires, role.clone())).min()
     }
 }

@@ -375,18 +375,6 @@ mod tests {
             load(&self.store, &self.repository, memory)
         }
 
-        /// Goes on to this version of the timestamp, from what is known.
-        fn follow(&self, seen: &Seen, timestamp: u64) -> Seen {
-            let versions = [("root", 1), ("timestamp", timestamp)];
-            let history = History {
-                root: Some(b"{\"root\"}".to_vec()),
-                versions: versions.map(|(role, one)| (role.to_owned(), one)).into(),
-                examined: [("targets/a".to_owned(), Examined { payload: [7; 32], replay: true })]
-                    .into(),
-            };
-            seen.followed_by(history, Timestamp::UNIX_EPOCH)
-        }
-
         fn save(&self, seen: &Seen) -> Result<Seen, StoreError> {
             let version = seen.history.versions["timestamp"].to_string();
             let files = [("timestamp.json".to_owned(), version.into_bytes())].into();
@@ -395,7 +383,7 @@ mod tests {
 
         /// Loads, goes on to this version, and saves.
         fn update(&self, timestamp: u64) -> Seen {
-            self.save(&self.follow(&self.load(None).unwrap(), timestamp)).unwrap()
+            self.save(&follow(&self.load(None).unwrap(), timestamp)).unwrap()
         }
 
         fn version(&self) -> Option<u64> {
@@ -414,10 +402,22 @@ mod tests {
         }
     }
 
+    /// Goes on to this version of the timestamp, from what is known.
+    fn follow(seen: &Seen, timestamp: u64) -> Seen {
+        let versions = [("root", 1), ("timestamp", timestamp)];
+        let history = History {
+            root: Some(b"{\"root\"}".to_vec()),
+            versions: versions.map(|(role, one)| (role.to_owned(), one)).into(),
+            examined: [("targets/a".to_owned(), Examined { payload: [7; 32], replay: true })]
+                .into(),
+        };
+        seen.followed_by(history, Timestamp::UNIX_EPOCH)
+    }
+
     #[test]
     fn what_is_saved_is_loaded() {
         let scene = Scene::new();
-        let saved = scene.follow(&scene.load(None).unwrap(), 3);
+        let saved = follow(&scene.load(None).unwrap(), 3);
         scene.save(&saved).unwrap();
         let loaded = scene.load(None).unwrap();
         assert_eq!(loaded.history.root, saved.history.root);
@@ -500,15 +500,15 @@ mod tests {
     fn a_later_record_is_not_overwritten_by_an_earlier_one() {
         let scene = Scene::new();
         let begun = scene.update(1);
-        let (slow, fast) = (scene.follow(&begun, 2), scene.follow(&begun, 7));
+        let (slow, fast) = (follow(&begun, 2), follow(&begun, 7));
         scene.save(&fast).unwrap();
         let merged = scene.save(&slow).unwrap();
         assert_eq!(merged.history.versions["timestamp"], 7);
         assert_eq!((scene.version(), scene.file().as_str()), (Some(7), "7"));
         // And what memory has seen counts where it could not be written.
-        let unwritten = scene.follow(&merged, 8);
+        let unwritten = follow(&merged, 8);
         assert_eq!(scene.load(Some(&unwritten)).unwrap().history.versions["timestamp"], 8);
-        scene.save(&scene.follow(&merged, 9)).unwrap();
+        scene.save(&follow(&merged, 9)).unwrap();
         assert_eq!(scene.load(Some(&unwritten)).unwrap().history.versions["timestamp"], 9);
     }
 
@@ -522,7 +522,7 @@ mod tests {
         assert_eq!(scene.version(), None);
         assert_eq!(scene.load(Some(&memory)).unwrap().history.versions.len(), 0);
         // A process that was at it does not bring it back.
-        let late = scene.save(&scene.follow(&memory, 8)).unwrap();
+        let late = scene.save(&follow(&memory, 8)).unwrap();
         assert!(late.is_forgotten(&scene.store, &scene.repository));
         assert_eq!(scene.version(), None);
         assert!(
@@ -577,7 +577,7 @@ mod tests {
         assert!(seen.history.examined["targets/a"].replay);
         assert_eq!(seen.since(), None);
         // Whatever breaks off in between, it is there.
-        let saved = scene.save(&scene.follow(&seen, 5)).unwrap();
+        let saved = scene.save(&follow(&seen, 5)).unwrap();
         assert_eq!(scene.version(), Some(5));
         assert_eq!(scene.store.names(&scene.repository).unwrap(), ["record", "root", "timestamp"]);
         assert_eq!(saved.record.since, None);
