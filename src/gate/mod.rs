@@ -7,6 +7,7 @@
 //! Knows all rooms but `server` and `cli`. The only place where the failure of a source
 //! becomes a reason.
 
+mod account;
 mod aftermath;
 mod asking;
 mod contents;
@@ -17,6 +18,7 @@ mod gather;
 mod in_use;
 mod reach;
 mod refresh;
+mod rehearsal;
 mod repositories;
 mod seen;
 mod sighting;
@@ -42,8 +44,10 @@ use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
+pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
 pub use refresh::remedy;
+pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;
 pub use watch::watch;
@@ -213,11 +217,34 @@ impl Gate {
             Ok(gathered) => gathered,
             Err(decision) => return *decision,
         };
-        let Gathered { case, told, question } = gathered;
-        if let Some((verdict, warning)) = self.verdicts.recall(&case) {
-            let notes = case.notes.into_values().chain(warning).collect();
-            return Decision { verdict, subject: told, notes };
+        match self.verdicts.recall(&gathered.case) {
+            Some((verdict, warning)) => {
+                let notes = gathered.case.notes.into_values().chain(warning).collect();
+                Decision { verdict, subject: gathered.told, notes }
+            }
+            None => self.weigh_gathered(gathered).await.0,
         }
+    }
+
+    /// Gathers and judges, whatever was judged before. The decision, and what it rests on, where
+    /// anything was gathered.
+    async fn weigh(
+        &self,
+        subject: Subject,
+        access: Vec<HostAccess>,
+        now: Timestamp,
+    ) -> (Decision, Option<Case>) {
+        match self.gather(subject, access, now).await {
+            Ok(gathered) => {
+                let (decision, case) = self.weigh_gathered(gathered).await;
+                (decision, Some(case))
+            }
+            Err(decision) => (*decision, None),
+        }
+    }
+
+    async fn weigh_gathered(&self, gathered: Gathered) -> (Decision, Case) {
+        let Gathered { case, told, question } = gathered;
         let (mut judged, mut case) = self.judge(case).await;
         // What is refused is looked into, from what costs least: contents on the node, then
         // the trust servers, since nothing is refused by old data, then the registry.
@@ -237,8 +264,8 @@ impl Gate {
         self.verdicts.keep(&self.policy, &case, &judged);
         let (verdict, warning) = judged;
         let grace = self.use_of_grace(&case);
-        let notes = case.notes.into_values().chain(grace).chain(warning).collect();
-        Decision { verdict, subject: told, notes }
+        let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
+        (Decision { verdict, subject: told, notes }, case)
     }
 
     /// Tells and counts what has run out and was decided by all the same.

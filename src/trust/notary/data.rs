@@ -154,6 +154,13 @@ impl TrustData {
         weight
     }
 
+    /// Every file it was made of: its role, version, and when it runs out.
+    pub fn files(&self) -> impl Iterator<Item = (&Role, u64, Timestamp)> {
+        let base = self.headers.iter().map(|(role, header)| (role, header));
+        let roles = self.roles.iter().map(|loaded| (&loaded.file.role, &loaded.file.header));
+        base.chain(roles).map(|(role, header)| (role, header.version, header.expires))
+    }
+
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
     /// below holds where they are not.
     pub fn check_current(&self, now: Timestamp) -> Result<(), Fault> {
