@@ -195,7 +195,8 @@ impl Refresh<'_> {
     }
 
     /// Has a file verified away from the threads that serve connections, and not more than
-    /// a few at a time: a large one takes a second, and ten times its size in memory.
+    /// a few at a time: a large one takes a tenth of a second, an odd one a second and ten
+    /// times its size in memory.
     async fn offer(
         &self,
         mut update: Update,

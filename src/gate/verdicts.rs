@@ -55,7 +55,7 @@ enum Question {
 /// The same, borrowed.
 #[derive(PartialEq, Hash)]
 enum Asked<'c> {
-    /// An image that the engine holds: whatever container it is for, and however it came up.
+    /// An image that the engine holds: whatever container it is for.
     Image(&'c HeldImage),
     /// A name alone.
     Name(&'c Subject),
@@ -139,7 +139,7 @@ fn asked(case: &Case) -> Option<Asked<'_>> {
     }
     match (&case.subject, &case.evidence.held) {
         (
-            Subject::Create { .. } | Subject::Tag(_) | Subject::Container(_) | Subject::Running(_),
+            Subject::Create { .. } | Subject::Container(_) | Subject::Running(_),
             Held::Image(image),
         ) => Some(Asked::Image(image)),
         (subject @ Subject::Create { .. }, Held::Absent)
