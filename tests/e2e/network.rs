@@ -31,9 +31,9 @@ impl Proxy {
         drop(free);
         let text = format!(
             "Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nTimeout 60\nMaxClients 20\n\
-             BasicAuth ann s3cret\nConnectPort {}\nLogFile {:?}\nLogLevel Connect\n",
+             BasicAuth ann s3cret\nConnectPort {}\nLogFile \"{}\"\nLogLevel Connect\n",
             stage.lab().trust_port(),
-            log,
+            log.display(),
         );
         std::fs::write(&config, text).unwrap();
         let process = Command::new("tinyproxy")
