@@ -122,7 +122,9 @@ impl One<'_> {
             _ => None,
         };
         match (self.hear(question, patience).await, graced) {
-            (Heard::Asked(Asked { failure: Some(failing), .. }), Some(kept)) if failing.is_away => {
+            (Heard::Asked(Asked { failure: Some(failing), .. }), Some(kept))
+                if failing.away.is_some() =>
+            {
                 self.in_grace(kept, failing.note)
             }
             (Heard::Asked(Asked { began, failure }), _) => {
@@ -175,9 +177,26 @@ impl One<'_> {
             match flight.landed().await {
                 Some(asked) if since.is_none_or(|since| asked.began >= since) => return asked,
                 Some(_) => {}
-                None => return self.crashed(question),
+                None => return self.crashed(question.began, question.now),
             }
         }
+    }
+
+    /// Asks now, whatever was heard before, or waits for whoever does.
+    pub async fn ask_now(&self, now: Timestamp) -> Result<(), Failing> {
+        let flight = match self.entry.turn(None, false) {
+            Turn::Answered(asked) => return asked.failure.map_or(Ok(()), Err),
+            Turn::Begin(flight, land) => {
+                self.launch(flight.clone(), land, now);
+                flight
+            }
+            Turn::Join(flight) => flight,
+        };
+        let asked = match flight.landed().await {
+            Some(asked) => asked,
+            None => self.crashed(Instant::now(), now),
+        };
+        asked.failure.map_or(Ok(()), Err)
     }
 
     /// Has the server asked, whoever waits for it.
@@ -191,7 +210,7 @@ impl One<'_> {
             let kept = entry.kept();
             let outcome = one.refresh(now).ask(kept.as_ref()).await;
             if outcome.is_ok() {
-                all.in_use.confirm(&repository, Confirmed::at(flight.began(), now));
+                one.note(Some(Confirmed::at(flight.began(), now)));
             }
             // Whoever waited may have gone.
             let _ = land.send(Some(entry.land(&flight, outcome)));
@@ -208,11 +227,15 @@ impl One<'_> {
         let loaded = self.refresh(now).load().await?;
         self.entry.keep_loaded(before.as_ref(), &loaded);
         let dated = self.all.store.date(self.repository, TIMESTAMP_FILE);
-        match dated.and_then(|dated| Confirmed::dated(dated, now)) {
-            Some(confirmed) => self.all.in_use.confirm(self.repository, confirmed),
-            None => self.all.in_use.enter(self.repository),
-        }
+        self.note(dated.and_then(|dated| Confirmed::dated(dated, now)));
         Ok(loaded)
+    }
+
+    /// Takes note that it is in use, and was confirmed.
+    pub fn note(&self, confirmed: Option<Confirmed>) {
+        if self.all.in_use.note(self.repository, confirmed) {
+            self.registered.wanted.notify_one();
+        }
     }
 
     pub fn refresh(&self, now: Timestamp) -> Refresh<'_> {
@@ -250,11 +273,11 @@ impl One<'_> {
     }
 
     /// A question that ended without an answer. What made it end so is in the log already.
-    fn crashed(&self, question: Question) -> Asked {
+    fn crashed(&self, began: Instant, now: Timestamp) -> Asked {
         error!(repository = %self.repository, "asking for trust data ended by a fault of countersign");
-        let note = self.refresh(question.now).note("asking for newer trust data failed");
-        let failing = Failing { gap: lost(), note, is_away: false };
-        Asked { began: question.began, failure: Some(failing) }
+        let note = self.refresh(now).note("asking for newer trust data failed");
+        let failing = Failing { gap: lost(), note, away: None };
+        Asked { began, failure: Some(failing) }
     }
 }
 

@@ -88,6 +88,11 @@ impl Entry {
         self.state().kept.clone()
     }
 
+    /// Whether anything is.
+    pub fn has_data(&self) -> bool {
+        self.state().kept.is_some()
+    }
+
     /// What is kept, where it is in date.
     pub fn current(&self, now: Timestamp) -> Option<Kept> {
         let state = self.state();
@@ -130,7 +135,9 @@ impl Entry {
         {
             return Turn::Answered(last.clone());
         }
-        state.spent = Some(state.spent.map_or(now, |spent| spent.max(now)) + APART);
+        if limited {
+            state.spent = Some(state.spent.map_or(now, |spent| spent.max(now)) + APART);
+        }
         let (land, landing) = watch::channel(None);
         let flight = Flight { began: now, landing };
         state.flight = Some(flight.clone());

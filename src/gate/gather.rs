@@ -72,11 +72,7 @@ impl Gate {
 
     /// The trust data of repositories. All at once: one slow server must not use up the time
     /// of another.
-    async fn trust(
-        &self,
-        asked: Vec<Repository>,
-        question: Question,
-    ) -> Vec<(Repository, Told)> {
+    async fn trust(&self, asked: Vec<Repository>, question: Question) -> Vec<(Repository, Told)> {
         join_all(asked.into_iter().map(|repository| async {
             let told = self.repositories().trust_data(&repository, question).await;
             (repository, told)

@@ -13,13 +13,16 @@ mod contents;
 mod crossing;
 mod doors;
 mod entry;
+mod feed;
 mod gather;
 mod in_use;
 mod reach;
 mod refresh;
 mod repositories;
+mod schedule;
 mod seen;
 mod sighting;
+mod upkeep;
 mod watch;
 
 use std::path::PathBuf;
@@ -42,6 +45,7 @@ pub use doors::{Door, Standing, attend, doors};
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;
+pub use upkeep::keep_fresh;
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself

@@ -101,7 +101,9 @@ impl Builder<'_> {
         let parsed = text.parse::<Repository>().map_err(|error| error.to_string());
         // As it is written, so that none is another one than it looks like.
         let repository = parsed
-            .and_then(|one| if one.as_str() == text { Ok(one) } else { Err(format!("that is {one}")) })
+            .and_then(
+                |one| if one.as_str() == text { Ok(one) } else { Err(format!("that is {one}")) },
+            )
             .map_err(|why| {
                 let what = format!(
                     "prefetch: {text:?} must be a whole repository with its host, without tag \

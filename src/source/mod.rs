@@ -11,6 +11,7 @@
 
 mod auth;
 mod challenge;
+mod changefeed;
 mod clock;
 mod containers;
 mod credentials;
@@ -36,6 +37,7 @@ mod unavailable;
 mod url;
 mod verifier;
 
+pub use changefeed::Change;
 pub use clock::{Deadline, now};
 pub use containers::Running;
 pub use credentials::{Credentials, CredentialsError};

@@ -114,6 +114,12 @@ impl TrustData {
         base.chain(self.roles.iter().map(|loaded| (&loaded.role, loaded.header.version)))
     }
 
+    /// When each file it was made of runs out.
+    pub fn ends(&self) -> impl Iterator<Item = (&Role, Timestamp)> {
+        let base = self.headers.iter().map(|(role, header)| (role, header.expires));
+        base.chain(self.roles.iter().map(|loaded| (&loaded.role, loaded.header.expires)))
+    }
+
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
     /// below holds where they are not.
     pub fn check_current(&self, now: Timestamp) -> Result<(), Fault> {

@@ -17,8 +17,7 @@ pub struct Grace {
 
 impl Grace {
     /// None at all.
-    pub const NONE: Self =
-        Self { timestamp: SignedDuration::ZERO, snapshot: SignedDuration::ZERO };
+    pub const NONE: Self = Self { timestamp: SignedDuration::ZERO, snapshot: SignedDuration::ZERO };
 
     /// For the file of a role.
     pub(super) fn of(self, role: &Role) -> SignedDuration {
