@@ -181,7 +181,7 @@ fn file_of(digest: Digest) -> String {
 /// What an operator can do about a registry that cannot be asked.
 fn remedy(error: &Unavailable) -> &'static str {
     match error.kind() {
-        "tls" | "unauthorized" => super::remedy(error),
+        "tls" | "unauthorized" | "rate-limited" | "proxy" => super::remedy(error),
         _ => "try again when the registry answers",
     }
 }

@@ -198,7 +198,12 @@ impl Gate {
 
     /// Decides whether a name may run, by its trust data alone.
     pub async fn check(&self, reference: Reference) -> Decision {
-        self.prove(Subject::Name(reference), Vec::new(), source::now()).await
+        self.check_at(reference, source::now()).await
+    }
+
+    /// The same, as a clock decides that says `now`.
+    pub async fn check_at(&self, reference: Reference, now: Timestamp) -> Decision {
+        self.prove(Subject::Name(reference), Vec::new(), now).await
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {

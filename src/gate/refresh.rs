@@ -313,6 +313,7 @@ impl Refresh<'_> {
                 (Gap::Refused(fault), what)
             }
             Failure::Away(error) => {
+                self.log_answer(&error);
                 let (cause, remedy) = (error.to_string(), remedy(&error).to_owned());
                 (Gap::Unavailable { cause: cause.clone(), remedy }, cause)
             }
@@ -339,6 +340,14 @@ impl Refresh<'_> {
         Gap::Unavailable { cause, remedy }
     }
 
+    /// An ordinary failure is told with the decision.
+    fn log_answer(&self, error: &Unavailable) {
+        if error.is_attack_like() {
+            let (repository, kind) = (self.repository, error.kind());
+            error!(%repository, kind, %error, "answer refused: this is what an attack looks like");
+        }
+    }
+
     fn log(&self, fault: &Fault) {
         let (repository, code) = (self.repository, fault.code());
         if fault.is_attack_like() {
@@ -357,6 +366,11 @@ pub fn remedy(error: &Unavailable) -> &'static str {
              certificate"
         }
         "unauthorized" => "give its [[registries]] entry a login that may pull, with docker_config",
+        "proxy" => {
+            "see that the proxy works and lets this host through: it is named by proxy in its \
+             [[registries]] entry, or by HTTPS_PROXY; proxy = \"none\" goes without"
+        }
+        "rate-limited" => "try again later; ask its operator for a higher limit for this node",
         "unreachable" | "timeout" | "server-error" => {
             "try again when it answers; see that its [[registries]] entry names the right server"
         }

@@ -23,7 +23,9 @@ use super::in_use::InUse;
 use super::refresh::Failure;
 use crate::image::{Digest, Repository, Tag};
 use crate::policy::{self, Gap, Policy};
-use crate::source::{Credentials, Deadline, RegistrySettings, Remote, Store, Unavailable};
+use crate::source::{
+    Credentials, Deadline, ProxySetting, RegistrySettings, Remote, Store, Unavailable,
+};
 use crate::trust::notary::RootPolicy;
 
 /// Repositories whose verified trust data is kept in memory.
@@ -212,5 +214,10 @@ fn settings(registry: &policy::Registry) -> Result<RegistrySettings, String> {
         ca: registry.ca.clone(),
         certs_d: PathBuf::from(CERTS_D),
         credentials,
+        proxy: match &registry.proxy {
+            policy::Proxy::Environment => ProxySetting::Environment,
+            policy::Proxy::None => ProxySetting::Direct,
+            policy::Proxy::Url(url) => ProxySetting::Url(url.clone()),
+        },
     })
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::document::{ConfigError, Document, RegistryEntry, RuleEntry, UserEntry};
 use super::guard::Rule;
-use super::rules::{DockerConfig, Policy, Registry, User, UserKey};
+use super::rules::{DockerConfig, Policy, Proxy, Registry, User, UserKey};
 use crate::image::Repository;
 use crate::request::Permission;
 use crate::trust::KeyId;
@@ -204,6 +204,18 @@ impl Builder<'_> {
             }
             None => None,
         };
+        let proxy = match &entry.proxy {
+            None => Proxy::Environment,
+            Some(proxy) if proxy.get_ref() == "none" => Proxy::None,
+            Some(proxy) if proxy.get_ref().starts_with("http://") => {
+                Proxy::Url(proxy.get_ref().clone())
+            }
+            // Not repeated: it may hold a password.
+            Some(proxy) => {
+                let what = "proxy must be \"none\", or a URL that starts with http://".to_owned();
+                return Err(self.error(proxy, what));
+            }
+        };
         let docker_config = match &entry.docker_config {
             Some(path) => Some(DockerConfig(self.file(path, path.get_ref())?)),
             None => None,
@@ -216,7 +228,7 @@ impl Builder<'_> {
             },
             trust_on_first_use: entry.trust_on_first_use,
         };
-        Ok(Registry { host, ca, trust_server, docker_config, root })
+        Ok(Registry { host, ca, trust_server, proxy, docker_config, root })
     }
 
     /// A host address is what stands before the first slash of a reference.

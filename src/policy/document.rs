@@ -93,6 +93,9 @@ pub struct RegistryEntry {
     pub ca_file: Option<Spanned<PathBuf>>,
     /// The base URL of its Notary server. Default: `https://host_address`.
     pub trust_server: Option<Spanned<String>>,
+    /// The HTTP proxy that leads to it and its Notary server, or `none`. Default: as
+    /// `HTTPS_PROXY` and `NO_PROXY` say.
+    pub proxy: Option<Spanned<String>>,
     /// A docker `config.json` with the credentials for it.
     pub docker_config: Option<Spanned<PathBuf>>,
     /// Key IDs one of which every root must have.

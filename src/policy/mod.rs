@@ -37,6 +37,6 @@ pub use judge::judge;
 pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Found, Place, Reason, Shortfall};
-pub use rules::{DockerConfig, Policy, Registry};
+pub use rules::{DockerConfig, Policy, Proxy, Registry};
 pub use survey::{TeamState, UserKeyState};
 pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};

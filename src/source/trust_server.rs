@@ -5,12 +5,12 @@ use std::time::Duration;
 use hyper::Method;
 use hyper::header::{DATE, HeaderMap};
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 
 use super::auth::Session;
 use super::changefeed::{self, Change};
 use super::clock::Deadline;
 use super::http::Call;
+use super::retry_after::date;
 use super::unavailable::{Unavailable, quote};
 use super::url::{self, Base};
 use crate::image::Repository;
@@ -95,18 +95,11 @@ impl TrustServer {
         let headers = HeaderMap::new();
         let call = Call { method: Method::GET, url, headers, max: MAX_GREETING, deadline };
         match self.session.send(&call, "").await {
-            Ok(answer) => Ok(date(&answer.headers)),
+            Ok(answer) => Ok(date(&answer.headers, &DATE)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
-}
-
-/// The `Date` header.
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let text = headers.get(DATE)?.to_str().ok()?;
-    let written = rfc2822::DateTimeParser::new().parse_zoned(text).ok()?;
-    Some(written.timestamp())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 mod canonical;
 mod data;
 mod fault;
+mod file;
 mod grace;
 mod history;
 mod key;
@@ -21,6 +22,7 @@ mod root;
 mod signed;
 mod stated;
 mod steps;
+mod tags;
 mod tree;
 mod update;
 
