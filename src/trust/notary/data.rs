@@ -120,7 +120,7 @@ impl TrustData {
     /// When each file it was made of runs out.
     pub fn ends(&self) -> impl Iterator<Item = (&Role, Timestamp)> {
         let base = self.headers.iter().map(|(role, header)| (role, header.expires));
-        base.chain(self.roles.iter().map(|loaded| (&loaded.role, loaded.header.expires)))
+        base.chain(self.roles.iter().map(|loaded| (&loaded.file.role, loaded.file.header.expires)))
     }
 
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
