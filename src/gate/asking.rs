@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::time::timeout;
 use tracing::error;
+use tracing::instrument::WithSubscriber;
 
 use super::entry::{Asked, Entry, Flight, Landing, Turn};
 use super::in_use::Confirmed;
@@ -105,8 +106,12 @@ impl One<'_> {
             }
             Heard::Overdue => {
                 let host = self.registered.remote.trust_server().host();
-                let what = format!("trust server {host} has not answered yet");
                 // One that was waited for to the end is not asked again.
+                let what = if anew {
+                    self.overdue().0
+                } else {
+                    format!("trust server {host} has not answered yet")
+                };
                 Told::with(kept, anew, Some(self.refresh(now).note(&what)))
             }
         }
@@ -204,7 +209,7 @@ impl One<'_> {
         let all = Arc::clone(self.all);
         let (repository, registered) = (self.repository.clone(), Arc::clone(self.registered));
         let entry = Arc::clone(self.entry);
-        tokio::spawn(async move {
+        let flying = async move {
             let one =
                 One { all: &all, repository: &repository, registered: &registered, entry: &entry };
             let kept = entry.kept();
@@ -214,7 +219,9 @@ impl One<'_> {
             }
             // Whoever waited may have gone.
             let _ = land.send(Some(entry.land(&flight, outcome)));
-        });
+        };
+        // What it logs goes where whoever began it logs.
+        tokio::spawn(flying.with_current_subscriber());
     }
 
     /// Reads the disk, once for many callers. What has run out is given as far as grace goes.

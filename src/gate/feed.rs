@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::NETWORK;
+use super::upkeep::is_of_all;
 use crate::image::Repository;
 use crate::source::{Change, Deadline, TrustServer, Unavailable};
 
@@ -71,7 +72,7 @@ impl Feed {
             let answer = server.changes(records, Deadline::after(NETWORK)).await;
             let changes = match answer {
                 Ok(changes) => changes,
-                Err(error) if error.is_of_the_server() || error.kind() == "server-error" => {
+                Err(error) if is_of_all(&error) => {
                     return Err(error);
                 }
                 Err(error) => {

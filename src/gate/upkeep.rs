@@ -191,15 +191,15 @@ impl<'r> Server<'r> {
 
     fn leave_alone(&mut self, error: &Unavailable) {
         let now = Instant::now();
-        self.pause.begin(None, now);
+        self.pause.begin(error.retry_after(), now);
         let pause = self.pause.until().unwrap_or(now) - now;
         debug!(host = self.host, %error, ?pause, "the trust server is left alone");
     }
 }
 
 /// Whether no repository of the server can be asked after, as far as can be told.
-fn is_of_all(error: &Unavailable) -> bool {
-    error.is_of_the_server() || error.kind() == "server-error"
+pub(super) fn is_of_all(error: &Unavailable) -> bool {
+    error.is_of_the_server() || matches!(error.kind(), "server-error" | "rate-limited")
 }
 
 impl Repositories {

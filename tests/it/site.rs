@@ -79,6 +79,7 @@ impl Site {
             [trust_configuration]
             require_content_trust = true
             require_signature_from = ["CI"]
+            max_staleness = "0s"
 
             [[registries]]
             host_address = "registry.example"
