@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::refresh::Kept;
+use super::seen;
 use crate::image::Repository;
+use crate::source::Store;
 use crate::trust::notary::{FileName, History, RootPolicy, Update};
 
 /// When the repositories were recorded.
@@ -35,6 +37,8 @@ pub fn kept(name: &str, saved: bool) -> Kept {
             Err(_) => update.absent().unwrap(),
         }
     }
-    let (data, history) = update.finish().unwrap();
-    Kept { data: Arc::new(data), timestamp: Arc::default(), history: Arc::new(history), saved }
+    let (data, _) = update.finish().unwrap();
+    let nothing = Store::look(Path::new("tests/data/none")).unwrap();
+    let seen = Arc::new(seen::load(&nothing, &gun, None).unwrap());
+    Kept { data: Arc::new(data), timestamp: Arc::default(), seen, saved }
 }

@@ -37,6 +37,7 @@ mod scan;
 mod stage;
 mod story_ci;
 mod story_clusters;
+mod trust;
 mod unguarded;
 mod verdicts;
 mod watch;
@@ -97,6 +98,7 @@ fn main() {
         explain::STORIES,
         managed::STORIES,
         faults::STORIES,
+        trust::STORIES,
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
