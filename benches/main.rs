@@ -10,8 +10,11 @@
     reason = "a measurement that cannot be made ends loudly, and counts fit into a float"
 )]
 
+mod commands;
+mod load;
 mod process;
 mod sockets;
+mod stack;
 mod stats;
 mod stub_engine;
 mod table;
@@ -22,8 +25,14 @@ mod world;
 #[path = "../tests/it/builder/mod.rs"]
 mod builder;
 #[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../tests/e2e/lab.rs"]
+mod lab;
+#[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/it/node.rs"]
 mod node;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../tests/e2e/policy.rs"]
+mod policy;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/it/repositories.rs"]
 mod repositories;
@@ -38,6 +47,8 @@ use table::Row;
 
 /// Where the no-op plugin is.
 const NOOP: &str = "COUNTERSIGN_BENCH_NOOP";
+/// How many minutes of load.
+const MINUTES: &str = "COUNTERSIGN_BENCH_MINUTES";
 /// What this program is called with to be an engine.
 const STUB_ENGINE: &str = "--stub-engine";
 
@@ -59,12 +70,15 @@ impl Effort {
     }
 }
 
-/// What can be measured, by name.
-const PARTS: [(&str, fn(Effort) -> Vec<Row>); 4] = [
-    ("calls", sockets::calls),
-    ("create", sockets::create),
-    ("flat", sockets::flat),
-    ("memory", sockets::memory),
+/// What can be measured, by name, and whether it is where nothing is named.
+const PARTS: [(&str, fn(Effort) -> Vec<Row>, bool); 7] = [
+    ("calls", sockets::calls, true),
+    ("create", sockets::create, true),
+    ("run", commands::docker_run, true),
+    ("notary", commands::notary, true),
+    ("flat", sockets::flat, true),
+    ("memory", sockets::memory, true),
+    ("load", load::load, false),
 ];
 
 fn main() -> ExitCode {
@@ -74,25 +88,37 @@ fn main() -> ExitCode {
     }
     let mut effort = Effort::Full;
     let mut names = Vec::new();
-    for argument in arguments {
+    let mut document = None;
+    while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::Quick,
+            "--table" => document = arguments.next(),
             // What cargo adds.
             "--bench" => {}
-            name if PARTS.iter().any(|(known, _)| *known == name) => names.push(argument),
+            name if PARTS.iter().any(|(known, ..)| *known == name) => names.push(argument),
             other => {
                 eprintln!("there is no {other} to be measured");
                 return ExitCode::from(2);
             }
         }
     }
+    let rows = std::panic::catch_unwind(|| measure(effort, &names));
+    lab::take_down();
+    let Ok(rows) = rows else { return ExitCode::FAILURE };
+    print!("{}", table::plain(&rows));
+    if let Some(document) = document {
+        std::fs::write(document, table::markdown(&rows)).unwrap();
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(effort: Effort, names: &[String]) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (name, part) in PARTS {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+    for (name, part, always) in PARTS {
+        if names.iter().any(|wanted| wanted == name) || names.is_empty() && always {
             eprintln!("bench: {name}");
             rows.extend(part(effort));
         }
     }
-    print!("{}", table::plain(&rows));
-    ExitCode::SUCCESS
+    rows
 }

@@ -80,7 +80,7 @@ impl World {
 }
 
 /// The engine that knows every image and takes no time.
-fn stub_engine(socket: &Path, log: &Path) -> Served {
+pub fn stub_engine(socket: &Path, log: &Path) -> Served {
     let this = std::env::current_exe().unwrap();
     Served::start(Command::new(this).arg(crate::STUB_ENGINE).arg(socket), socket, log)
 }
