@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::Effort;
 use crate::process::Served;
 use crate::stack::{Stack, timed};
-use crate::stats::median;
-use crate::table::{Row, Target, Unit};
+use crate::stats::{Round, median};
+use crate::stub_engine::digest_of;
+use crate::table::{Row, Target, Unit, thousands};
 use crate::wire::{self, Message};
 use crate::world::stub_engine;
-use crate::{stats::Round, stub_engine::digest_of};
 
 /// Does both by turns, each first in every other round. The first round only warms up.
 /// Medians, in microseconds.
@@ -111,7 +111,7 @@ pub fn notary(effort: Effort) -> Vec<Row> {
         let Round { p50, .. } = wire::one_by_one(plugin.socket(), &create, effort.of(10, 500));
         p50
     }));
-    let tags = format!("one tag of {count}");
+    let tags = format!("one tag of {}", thousands(count));
     let row = |what: String, ours, theirs, times| {
         Row::against(&what, ours, ("notary lookup", theirs), Unit::Time, Target::AtLeast(times))
     };

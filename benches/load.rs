@@ -2,7 +2,7 @@
 //! every call get an answer, does memory stay flat?
 
 use std::cell::{Cell, RefCell};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -51,10 +51,15 @@ struct Tally {
 }
 
 impl Tally {
-    fn count<T: PartialEq + std::fmt::Debug>(&self, what: &str, wanted: T, got: Result<T, String>) {
+    fn count<T: PartialEq + std::fmt::Debug>(
+        &self,
+        what: &str,
+        wanted: &T,
+        got: Result<T, String>,
+    ) {
         self.calls.set(self.calls.get() + 1);
         match got {
-            Ok(got) if got == wanted => {}
+            Ok(got) if got == *wanted => {}
             Ok(got) => self.wrong.borrow_mut().push(format!("{what}: {got:?}, not {wanted:?}")),
             Err(error) => self.failed.borrow_mut().push(format!("{what}: {error}")),
         }
@@ -161,7 +166,7 @@ async fn at_the_plugin(socket: &Path, scene: &Scene, number: usize, end: Instant
         let got = tokio::time::timeout(PATIENCE, wire::call(&mut stream, message)).await;
         let got = got.unwrap_or_else(|_| Err("no answer".to_owned()));
         let lost = got.is_err();
-        tally.count(&format!("{what}, at the plugin"), *wanted, got);
+        tally.count(&format!("{what}, at the plugin"), wanted, got);
         if *what == "a read" {
             tally.passing.borrow_mut().push(called.elapsed());
         }
@@ -171,13 +176,7 @@ async fn at_the_plugin(socket: &Path, scene: &Scene, number: usize, end: Instant
     }
 }
 
-async fn at_the_engine(
-    socket: &PathBuf,
-    scene: &Scene,
-    number: usize,
-    end: Instant,
-    tally: &Tally,
-) {
+async fn at_the_engine(socket: &Path, scene: &Scene, number: usize, end: Instant, tally: &Tally) {
     for step in (0..).skip(number) {
         if Instant::now() >= end {
             return;
@@ -205,13 +204,13 @@ async fn at_the_engine(
                     let path = format!("/containers/{}", made["Id"].as_str().unwrap());
                     let removed = ask("DELETE", path, String::new()).await;
                     let removed = removed.map(|(status, _)| status);
-                    tally.count("a removal, at the engine", 204, removed);
+                    tally.count("a removal, at the engine", &204, removed);
                 }
                 ("a create, signed", 201, made)
             }
         };
         let got = got.map(|(status, _)| status);
-        tally.count(&format!("{what}, at the engine"), wanted, got);
+        tally.count(&format!("{what}, at the engine"), &wanted, got);
     }
 }
 

@@ -70,8 +70,11 @@ impl Effort {
     }
 }
 
+/// Measures, for some rows of the table.
+type Part = fn(Effort) -> Vec<Row>;
+
 /// What can be measured, by name, and whether it is where nothing is named.
-const PARTS: [(&str, fn(Effort) -> Vec<Row>, bool); 7] = [
+const PARTS: [(&str, Part, bool); 7] = [
     ("calls", sockets::calls, true),
     ("create", sockets::create, true),
     ("run", commands::docker_run, true),

@@ -10,7 +10,7 @@ use countersign::source::Engine;
 use crate::Effort;
 use crate::process::Served;
 use crate::stats::{Round, median};
-use crate::table::{Row, Target, Unit};
+use crate::table::{Row, Target, Unit, thousands};
 use crate::wire::{self, Message};
 use crate::world::World;
 
@@ -151,7 +151,7 @@ fn compared<const N: usize>(effort: Effort, of: &str, shapes: &[Shape; N]) -> Ve
         wire::one_by_one(world.plugin().socket(), create, calls)
     });
     let base = middle(&rounds[0], |r| r.p50);
-    let against = format!("{} {of}", thousands(shapes[0].2));
+    let against = format!("with {}", thousands(shapes[0].2));
     let row = |(rounds, (.., count)): (&Vec<Round>, &Shape)| {
         Row::against(
             &format!("create, {} {of}: p50", thousands(*count)),
@@ -167,23 +167,20 @@ fn compared<const N: usize>(effort: Effort, of: &str, shapes: &[Shape; N]) -> Ve
 /// What the process has in memory.
 pub fn memory(effort: Effort) -> Vec<Row> {
     let shapes = [
-        ("idle", 0, 0, 15e6),
-        ("1,000 repositories of 100 tags", effort.of(10, 1_000), effort.of(10, 100), 80e6),
-        ("1 repository of 100,000 tags", 1, effort.of(1_000, 100_000), 60e6),
+        (0, 0, 15e6),
+        (effort.of(10, 1_000), effort.of(10, 100), 80e6),
+        (1, effort.of(1_000, 100_000), 60e6),
     ];
-    let row = |(what, repositories, tags, most): (&str, usize, usize, f64)| {
+    let row = |(repositories, tags, most): (usize, usize, f64)| {
+        let what = match repositories {
+            0 => "idle".to_owned(),
+            1 => format!("1 repository of {} tags", thousands(tags)),
+            count => format!("{} repositories of {} tags", thousands(count), thousands(tags)),
+        };
         let world = World::new(repositories, tags);
         world.warm_up();
         let resident = world.plugin().resident() as f64;
         Row::alone(&format!("resident: {what}"), resident, Unit::Memory, Target::AtMost(most))
     };
     shapes.into_iter().map(row).collect()
-}
-
-fn thousands(number: usize) -> String {
-    let text = number.to_string();
-    match text.len() {
-        0..=3 => text,
-        length => format!("{},{}", &text[..length - 3], &text[length - 3..]),
-    }
 }

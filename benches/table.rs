@@ -114,6 +114,15 @@ fn shown(figure: f64, unit: Unit) -> String {
     }
 }
 
+/// A number with commas.
+pub fn thousands(number: usize) -> String {
+    let text = number.to_string();
+    match text.len() {
+        0..=3 => text,
+        length => format!("{},{}", &text[..length - 3], &text[length - 3..]),
+    }
+}
+
 const HEADINGS: [&str; 7] = ["what", "ours", "against", "theirs", "ratio", "must reach", "met?"];
 
 /// The table for the terminal: columns of equal width.

@@ -189,10 +189,8 @@ fn fit_pattern<'t>(pattern: &str, mut path: &'t [Segment<'t>]) -> Option<Fit<'t>
             continue;
         }
         // `.*` leaves one segment to each word that follows; no pattern has two of them.
-        let taken = match word.ends_with(":.*}") {
-            true => path.len().checked_sub(words.clone().count())?,
-            false => 1,
-        };
+        let is_long = word.ends_with(":.*}");
+        let taken = if is_long { path.len().checked_sub(words.clone().count())? } else { 1 };
         let (name, rest) = path.split_at_checked(taken).filter(|(name, _)| !name.is_empty())?;
         if fit.name.is_empty() {
             fit.name = name;
