@@ -17,6 +17,7 @@ mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
+mod explain;
 mod faults;
 mod fuzz;
 mod host_access;
@@ -32,6 +33,7 @@ mod prepared;
 mod races;
 mod recorded;
 mod relay;
+mod scan;
 mod stage;
 mod story_ci;
 mod story_clusters;
@@ -91,6 +93,8 @@ fn main() {
         races::STORIES,
         watch::STORIES,
         doctor::STORIES,
+        scan::STORIES,
+        explain::STORIES,
         managed::STORIES,
         faults::STORIES,
         platforms::STORIES,
