@@ -195,6 +195,7 @@ impl One<'_> {
             }
             // Whoever waited may have gone.
             let _ = land.send(Some(entry.land(&flight, outcome)));
+            all.settle(&repository);
         });
     }
 
@@ -207,6 +208,7 @@ impl One<'_> {
         };
         let loaded = self.refresh(now).load().await?;
         self.entry.keep_loaded(before.as_ref(), &loaded);
+        self.all.settle(self.repository);
         let dated = self.all.store.date(self.repository, TIMESTAMP_FILE);
         match dated.and_then(|dated| Confirmed::dated(dated, now)) {
             Some(confirmed) => self.all.in_use.confirm(self.repository, confirmed),

@@ -87,6 +87,16 @@ impl Entry {
         self.state().kept.clone()
     }
 
+    /// About how many bytes of memory what is kept takes.
+    pub fn weight(&self) -> usize {
+        self.state().kept.as_ref().map_or(0, |kept| kept.data.weight())
+    }
+
+    /// Whether all that is kept can be read from the disk again.
+    pub fn is_saved(&self) -> bool {
+        self.state().kept.as_ref().is_none_or(|kept| kept.saved)
+    }
+
     /// How long a question has been under way; zero where there is none.
     pub fn asking_for(&self) -> Duration {
         let state = self.state();
