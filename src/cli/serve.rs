@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::cannot_begin;
 use super::config::{Places, load};
 use super::daemon::{Log, asked_to_stop, notify_ready, notify_status};
-use crate::gate::{Gate, Settings, Standing, attend, watch};
+use crate::gate::{Gate, Settings, Standing, attend, keep_fresh, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
 use crate::source::Engine;
@@ -142,8 +142,10 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     let appeared = Arc::new(Notify::new());
     let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared)));
     let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
+    let keeping = tokio::spawn(keep_fresh(Arc::clone(&gate)));
     let told = async {
         told.await;
+        keeping.abort();
         watching.abort();
         attending.abort();
     };

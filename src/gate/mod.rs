@@ -14,17 +14,20 @@ mod contents;
 mod crossing;
 mod doors;
 mod entry;
+mod feed;
 mod gather;
 mod in_use;
 mod reach;
 mod refresh;
 mod rehearsal;
 mod repositories;
+mod schedule;
 mod seen;
 mod sighting;
 mod stored;
 #[cfg(test)]
 mod testing;
+mod upkeep;
 mod verdicts;
 mod watch;
 
@@ -52,6 +55,7 @@ pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::{Forgotten, Seen, look as look_seen, reset};
 pub use stored::{Unusable, stored};
+pub use upkeep::keep_fresh;
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself
