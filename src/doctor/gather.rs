@@ -10,13 +10,13 @@ use super::facts::{
     SetupFacts, StoredFacts, StoredRepository, UnitFacts,
 };
 use super::setup::{Setup, config_file};
-use crate::gate::{NETWORK, doors, load_history, remedy, remote};
+use crate::gate::{NETWORK, doors, load_history, remedy, remote, stored_ends};
 use crate::image::Repository;
 use crate::policy::{Policy, Registry};
 use crate::source::{
     self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote, Store,
 };
-use crate::trust::notary::{Role, Update, stated_expiry};
+use crate::trust::notary::Update;
 
 /// The package that holds dockerd on Debian and Ubuntu.
 const PACKAGE: &str = "docker.io";
@@ -214,15 +214,7 @@ fn repository(
 ) -> StoredRepository {
     let registry = registries.iter().find(|registry| registry.host == repository.host());
     let damage = registry.and_then(|registry| damage(store, &repository, registry, now));
-    let names = store.names(&repository).unwrap_or_default();
-    let roles = names.iter().filter_map(|name| Role::named(name));
-    let files = roles
-        .filter_map(|role| {
-            let bytes = store.read(&repository, &format!("{role}.json")).ok()??;
-            let expires = stated_expiry(&role, &bytes);
-            Some((role, expires))
-        })
-        .collect();
+    let files = stored_ends(store, &repository);
     let folder = store.folder(&repository);
     StoredRepository { repository, folder, registered: registry.is_some(), damage, files }
 }

@@ -214,7 +214,10 @@ impl One<'_> {
                 One { all: &all, repository: &repository, registered: &registered, entry: &entry };
             let kept = entry.kept();
             let outcome = one.refresh(now).ask(kept.as_ref()).await;
-            if outcome.is_ok() {
+            if let Ok(new) = &outcome {
+                if kept.is_none_or(|kept| !Arc::ptr_eq(&kept.data, &new.data)) {
+                    all.warned.tell_of(&new.data, now);
+                }
                 one.note(Some(Confirmed::at(flight.began(), now)));
             }
             // Whoever waited may have gone.

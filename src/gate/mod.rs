@@ -12,6 +12,7 @@ mod asking;
 mod contents;
 mod crossing;
 mod doors;
+mod endings;
 mod entry;
 mod feed;
 mod gather;
@@ -42,6 +43,7 @@ use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
 pub use doors::{Door, Standing, attend, doors};
+pub use endings::stored_ends;
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;

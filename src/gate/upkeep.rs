@@ -48,7 +48,7 @@ pub async fn keep_fresh(gate: SharedGate) {
         .registries
         .iter()
         .map(|(host, registered)| Server::new(host, registered, &repositories).keep());
-    join_all(servers).await;
+    tokio::join!(join_all(servers), repositories.warn_of_endings());
 }
 
 /// One trust server, and what is to be asked of it.

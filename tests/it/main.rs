@@ -16,6 +16,7 @@ mod builder;
 mod check;
 mod doctor;
 mod doors;
+mod freshness;
 mod hostile;
 mod house_rules;
 mod judgements;
