@@ -13,7 +13,7 @@ use super::repositories::Repositories;
 use crate::image::Repository;
 use crate::policy::{Ending, role_ending};
 use crate::source::{self, Store};
-use crate::trust::notary::{Fault, Role, TrustData, stated_expiry};
+use crate::trust::notary::{Fault, Role, TrustData, stated};
 
 /// How often all is looked at again.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -35,8 +35,8 @@ impl Warned {
     /// Tells of trust data that is new here.
     pub fn tell_of(&self, data: &TrustData, now: Timestamp) {
         let name = data.repository();
-        let lasting = data.ends().filter(|(role, _)| **role != Role::Timestamp);
-        self.tell(lasting.filter_map(|(role, at)| role_ending(name, role, at, now)));
+        let lasting = data.files().filter(|(role, ..)| **role != Role::Timestamp);
+        self.tell(lasting.filter_map(|(role, _, at)| role_ending(name, role, at, now)));
     }
 
     fn begin_anew(&self) {
@@ -77,7 +77,7 @@ pub fn stored_ends(
     roles
         .filter_map(|role| {
             let bytes = store.read(repository, &format!("{role}.json")).ok()??;
-            let expires = stated_expiry(&role, &bytes);
+            let expires = stated(&role, &bytes).map(|stated| stated.expires);
             Some((role, expires))
         })
         .collect()

@@ -9,6 +9,7 @@
 //! - [`unread`]: which signed digests have to be looked into, to know what they cover.
 //! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
 //!   last (`guard`, `paths`).
+//! - [`explain`]: the same evidence, told as a tree for people.
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
 mod assess;
@@ -17,6 +18,7 @@ mod build;
 mod document;
 mod ends;
 mod evidence;
+mod explain;
 mod freshness;
 mod guard;
 mod holder;
@@ -35,9 +37,12 @@ pub use ends::{
     End, Ending, authority_ending, day, registry_endings, role_ending, user_key_ending,
 };
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
+pub use explain::{
+    Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart, explain,
+};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
-pub use judge::judge;
+pub use judge::{judge, next_change};
 pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Found, Place, Reason, Shortfall};
