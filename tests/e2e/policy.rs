@@ -16,6 +16,7 @@ pub struct Policy {
     trust_server: String,
     teams: Vec<(String, Vec<String>)>,
     users: Vec<(String, PathBuf)>,
+    trusting: String,
     more: String,
 }
 
@@ -31,6 +32,7 @@ impl Policy {
             trust_server: lab.trust_server(),
             teams: Vec::new(),
             users: Vec::new(),
+            trusting: String::new(),
             more: String::new(),
         }
     }
@@ -72,6 +74,17 @@ impl Policy {
         self
     }
 
+    /// Adds a line to `[trust_configuration]`.
+    pub fn trusting(mut self, line: &str) -> Self {
+        writeln!(self.trusting, "{line}").expect("a string takes everything");
+        self
+    }
+
+    /// Under which each decision asks the trust server, so that a revocation is seen at once.
+    pub fn asking_always(self) -> Self {
+        self.trusting("max_staleness = \"0s\"")
+    }
+
     /// Adds a section.
     pub fn with(mut self, section: &str) -> Self {
         writeln!(self.more, "\n{section}").expect("a string takes everything");
@@ -95,6 +108,7 @@ impl Display for Policy {
         if let Some(what) = self.on_violation {
             writeln!(f, "on_violation = {what:?}")?;
         }
+        f.write_str(&self.trusting)?;
         writeln!(f, "\n[[registries]]\nhost_address = {:?}", self.host)?;
         writeln!(f, "ca_file = {}\ntrust_server = {:?}", quoted(&self.ca), self.trust_server)?;
         writeln!(f, "\n[teams]")?;
