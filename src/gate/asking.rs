@@ -214,14 +214,17 @@ impl One<'_> {
                 One { all: &all, repository: &repository, registered: &registered, entry: &entry };
             let kept = entry.kept();
             let outcome = one.refresh(now).ask(kept.as_ref()).await;
-            if let Ok(new) = &outcome {
-                if kept.is_none_or(|kept| !Arc::ptr_eq(&kept.data, &new.data)) {
-                    all.warned.tell_of(&new.data, now);
-                }
+            let is_new = |new: &Kept| kept.is_none_or(|kept| !Arc::ptr_eq(&kept.data, &new.data));
+            if let Some(new) = outcome.as_ref().ok().filter(|new| is_new(new)) {
+                all.warned.tell_of(&new.data, now);
+            }
+            let asked = entry.land(&flight, outcome);
+            // Kept first: what it replaces is not what was confirmed.
+            if asked.failure.is_none() {
                 one.note(Some(Confirmed::at(flight.began(), now)));
             }
             // Whoever waited may have gone.
-            let _ = land.send(Some(entry.land(&flight, outcome)));
+            let _ = land.send(Some(asked));
             all.settle(&repository);
         };
         // What it logs goes where whoever began it logs.
