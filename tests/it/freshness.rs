@@ -11,8 +11,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use countersign::gate::{Decision, Gate, Settings, keep_fresh};
 use countersign::image::Repository;
 use countersign::policy::Policy;
+use countersign::source;
 use countersign::trust::notary::{Grace, History, Update};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::builder::key::person;
@@ -134,7 +135,7 @@ async fn what_was_confirmed_lately_serves_without_the_network() {
         assert_eq!(world.asked(), 0);
     }
     world.server.set(Mood::Serve);
-    let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+    let (now, hour) = (SystemTime::from(source::now()), Duration::from_secs(3600));
     for (date, asked) in [(now - hour, 1), (now, 0), (now + hour, 1), (now, 0)] {
         world.confirmed(date);
         assert_eq!(code(&world.gate(), "1.0").await, "signed");
@@ -180,7 +181,7 @@ async fn a_revocation_is_seen_when_what_is_kept_is_too_old() {
 async fn a_silent_server_is_waited_for_briefly_where_something_serves() {
     let world = World::new("");
     assert_eq!(code(&world.gate(), "1.0").await, "signed");
-    world.confirmed(SystemTime::now() - Duration::from_secs(3600));
+    world.confirmed(SystemTime::from(source::now()) - Duration::from_secs(3600));
     world.server.set(Mood::Hang);
     let gate = world.gate();
     let decision = check(&gate, "1.0").await;
@@ -314,8 +315,7 @@ async fn a_server_in_trouble_gets_one_question_at_a_time() {
 async fn run_out(lines: &str) -> World {
     for seconds in [3, 10, 30, 90] {
         let world = World::new(lines);
-        let end =
-            Timestamp::try_from(SystemTime::now()).unwrap() + SignedDuration::from_secs(seconds);
+        let end = source::now() + SignedDuration::from_secs(seconds);
         let mut repo = edition(2, &["1.0"]);
         repo.at("timestamp").signed["expires"] = json!(end.to_string());
         world.publish(&repo.publish());
@@ -359,7 +359,7 @@ async fn grace_is_for_servers_that_cannot_be_asked() {
 #[test]
 fn what_runs_out_is_told_ahead() {
     let world = World::new(&format!("prefetch = [{GUN:?}]"));
-    let now = Timestamp::try_from(SystemTime::now()).unwrap();
+    let now = source::now();
     let soon = now + SignedDuration::from_hours(20 * 24);
     let mut repo = edition(2, &["1.0"]);
     for role in ["targets/jenkins", "timestamp"] {
