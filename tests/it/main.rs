@@ -16,6 +16,7 @@ mod builder;
 mod check;
 mod doctor;
 mod doors;
+mod freshness;
 mod full_disk;
 mod hostile;
 mod house_rules;
