@@ -42,7 +42,9 @@ impl Gate {
 
     /// Judges a container by its image.
     pub(super) async fn look_at(&self, id: &ContainerId) -> Decision {
-        self.prove(Subject::Container(id.to_string()), Vec::new(), source::now()).await
+        let subject = Subject::Container(id.to_string());
+        let decision = self.prove(subject, Vec::new(), source::now()).await;
+        Decision { word: "container", ..decision }
     }
 }
 

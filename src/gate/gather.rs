@@ -5,7 +5,8 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::{Decision, Gate, NETWORK, reach};
+use super::phases::timed;
+use super::{Decision, Gate, NETWORK, Phases, reach};
 use crate::image::{ContainerId, Digest, ImageName, Reference};
 use crate::policy::{
     self, Evidence, Grant, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict,
@@ -22,6 +23,8 @@ pub(super) struct Gathered {
     pub notes: Vec<String>,
     /// Until when the network may be waited for.
     pub deadline: Deadline,
+    /// Where the time went so far.
+    pub phases: Phases,
 }
 
 impl Gate {
@@ -44,9 +47,8 @@ impl Gate {
             }
             other => other,
         };
-        let held = self
-            .held(&subject, &mut access)
-            .await
+        let (held, engine) = timed(self.held(&subject, &mut access)).await;
+        let held = held
             .map_err(|refusal| Box::new(denied(Reason::Request(refusal), called(&subject))))?;
         let told = match &held {
             Held::Image(image) => format!("{} ({})", image.called, image.id),
@@ -55,15 +57,19 @@ impl Gate {
         let deadline = Deadline::after(NETWORK);
         let mut evidence = Evidence { held, ..Evidence::default() };
         let asked = policy::repositories(&self.policy, &subject, &evidence.held);
-        let (answers, served, host) = tokio::join!(
-            // All at once: one slow server must not use up the time of another.
-            join_all(asked.into_iter().map(|repository| async {
-                let (data, note) = self.repositories().trust_data(&repository, now, deadline).await;
-                (repository, data, note)
-            })),
-            self.served(&subject, deadline),
-            self.host(access, deadline),
-        );
+        let gathering = async {
+            tokio::join!(
+                // All at once: one slow server must not use up the time of another.
+                join_all(asked.into_iter().map(|repository| async {
+                    let (data, note) =
+                        self.repositories().trust_data(&repository, now, deadline).await;
+                    (repository, data, note)
+                })),
+                self.served(&subject, deadline),
+                self.host(access, deadline),
+            )
+        };
+        let ((answers, served, host), trust) = timed(gathering).await;
         let mut notes = Vec::new();
         for (repository, data, note) in answers {
             notes.extend(note);
@@ -71,7 +77,8 @@ impl Gate {
         }
         evidence.served = served;
         evidence.host = host;
-        Ok(Gathered { subject, evidence, told, notes, deadline })
+        let phases = Phases { engine, trust, ..Phases::default() };
+        Ok(Gathered { subject, evidence, told, notes, deadline, phases })
     }
 
     /// What the engine holds for a subject, where that is what decides. Adds to `access`
@@ -157,11 +164,8 @@ impl Gate {
         })?;
         let access = request::specified_access(&previous.container_spec)
             .map_err(|refusal| deny(Reason::Request(refusal)))?;
-        let subject = policy::previous(&previous.image).map_err(|refusal| Decision {
-            verdict: Verdict::Deny(refusal),
-            subject: previous.image,
-            notes: Vec::new(),
-        })?;
+        let subject = policy::previous(&previous.image)
+            .map_err(|refusal| Decision::on(previous.image, Verdict::Deny(refusal)))?;
         Ok((subject, access))
     }
 }
@@ -204,7 +208,7 @@ fn called(subject: &Subject) -> String {
 }
 
 fn denied(reason: Reason, subject: String) -> Decision {
-    Decision { verdict: Verdict::Deny(Refusal::new(reason)), subject, notes: Vec::new() }
+    Decision::on(subject, Verdict::Deny(Refusal::new(reason)))
 }
 
 /// What of an engine's image the policy may go by.

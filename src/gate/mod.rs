@@ -12,6 +12,7 @@ mod contents;
 mod crossing;
 mod doors;
 mod gather;
+mod phases;
 mod reach;
 mod refresh;
 mod repositories;
@@ -28,12 +29,14 @@ use jiff::Timestamp;
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
+use self::phases::timed;
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
 pub use doors::{Door, Standing, attend, doors};
+pub use phases::Phases;
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;
@@ -91,12 +94,22 @@ pub struct Decision {
     /// What went wrong without changing the verdict, such as a server that is away while
     /// cached data is still good.
     pub notes: Vec<String>,
+    /// What was asked, in one word of a closed list: [`Intent::word`], `unread` where the call
+    /// could not be read, else `image` or `container`.
+    pub word: &'static str,
+    /// Where the time went.
+    pub phases: Phases,
 }
 
 impl Decision {
     /// A decision on nothing in particular.
     fn settled(verdict: Verdict) -> Self {
-        Self { verdict, subject: String::new(), notes: Vec::new() }
+        Self::on(String::new(), verdict)
+    }
+
+    fn on(subject: String, verdict: Verdict) -> Self {
+        let phases = Phases::default();
+        Self { verdict, subject, notes: Vec::new(), word: "pass", phases }
     }
 
     fn not_judged() -> Self {
@@ -133,12 +146,17 @@ impl Gate {
     /// Decides a call of the engine (`AuthZReq`).
     pub async fn decide(&self, call: &Call) -> Decision {
         let intent = request::read(call);
+        let word = intent.as_ref().map_or("unread", Intent::word);
         // The policy first: where nothing is enforced, nobody waits.
-        let passage = match self.way(&intent) {
-            None => None,
-            Some((way, refused)) => match self.crossing.enter(way, call).await {
-                Some(passage) => Some(passage),
-                None => return Decision::settled(Verdict::Deny(Refusal::new(refused))),
+        let (passage, wait) = match self.way(&intent) {
+            None => (None, Duration::ZERO),
+            Some((way, refused)) => match timed(self.crossing.enter(way, call)).await {
+                (Some(passage), wait) => (Some(passage), wait),
+                (None, wait) => {
+                    let verdict = Verdict::Deny(Refusal::new(refused));
+                    let phases = Phases { wait, ..Phases::default() };
+                    return Decision { word, phases, ..Decision::settled(verdict) };
+                }
             },
         };
         let decision = match policy::plan(&self.policy, intent) {
@@ -148,7 +166,7 @@ impl Gate {
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
             passage.keep();
         }
-        decision
+        Decision { word, phases: Phases { wait, ..decision.phases }, ..decision }
     }
 
     /// The way of a call that depends on what a container's name means, and what is told
@@ -173,7 +191,8 @@ impl Gate {
 
     /// Decides whether a name may run, by its trust data alone.
     pub async fn check(&self, reference: Reference) -> Decision {
-        self.prove(Subject::Name(reference), Vec::new(), source::now()).await
+        let decision = self.prove(Subject::Name(reference), Vec::new(), source::now()).await;
+        Decision { word: "image", ..decision }
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
@@ -181,18 +200,21 @@ impl Gate {
             Ok(gathered) => gathered,
             Err(decision) => return *decision,
         };
-        let Gathered { subject, evidence, told, mut notes, deadline } = gathered;
-        let (mut verdict, mut warning, mut case) =
-            self.judge(Case { subject, evidence, now }).await;
+        let Gathered { subject, evidence, told, mut notes, deadline, mut phases } = gathered;
+        let case = Case { subject, evidence, now };
+        let ((mut verdict, mut warning, mut case), mut judge) = timed(self.judge(case)).await;
         if is_about_the_image(&verdict) {
-            let (seen, looked) = self.look_into(case, deadline).await;
-            case = seen;
+            let looked;
+            ((case, looked), phases.contents) = timed(self.look_into(case, deadline)).await;
             if looked {
-                (verdict, warning, _) = self.judge(case).await;
+                let took;
+                ((verdict, warning, _), took) = timed(self.judge(case)).await;
+                judge += took;
             }
         }
+        phases.judge = judge;
         notes.extend(warning);
-        Decision { verdict, subject: told, notes }
+        Decision { notes, phases, ..Decision::on(told, verdict) }
     }
 
     /// Judges away from the threads that serve connections: hostile trust data can name more
