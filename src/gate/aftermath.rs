@@ -25,7 +25,7 @@ impl Gate {
     }
 
     async fn judge_new(&self, id: &ContainerId) -> Decision {
-        let mut decision = self.look_at(id).await;
+        let mut decision = Decision { word: "created", ..self.look_at(id).await };
         if is_to_go(&decision.verdict)
             && let Some(engine) = &self.engine
         {

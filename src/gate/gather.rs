@@ -1,11 +1,12 @@
 //! Gathering: what does the engine hold, what does the trust data say, what would the
 //! registry serve, what does a container reach?
 
+use std::time::Instant;
+
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::phases::timed;
 use super::{Decision, Gate, NETWORK, Phases, reach};
 use crate::image::{ContainerId, Digest, ImageName, Reference};
 use crate::policy::{
@@ -47,9 +48,12 @@ impl Gate {
             }
             other => other,
         };
-        let (held, engine) = timed(self.held(&subject, &mut access)).await;
-        let held = held
+        let began = Instant::now();
+        let held = self
+            .held(&subject, &mut access)
+            .await
             .map_err(|refusal| Box::new(denied(Reason::Request(refusal), called(&subject))))?;
+        let engine = began.elapsed();
         let told = match &held {
             Held::Image(image) => format!("{} ({})", image.called, image.id),
             _ => called(&subject),
@@ -57,19 +61,17 @@ impl Gate {
         let deadline = Deadline::after(NETWORK);
         let mut evidence = Evidence { held, ..Evidence::default() };
         let asked = policy::repositories(&self.policy, &subject, &evidence.held);
-        let gathering = async {
-            tokio::join!(
-                // All at once: one slow server must not use up the time of another.
-                join_all(asked.into_iter().map(|repository| async {
-                    let (data, note) =
-                        self.repositories().trust_data(&repository, now, deadline).await;
-                    (repository, data, note)
-                })),
-                self.served(&subject, deadline),
-                self.host(access, deadline),
-            )
-        };
-        let ((answers, served, host), trust) = timed(gathering).await;
+        let began = Instant::now();
+        let (answers, served, host) = tokio::join!(
+            // All at once: one slow server must not use up the time of another.
+            join_all(asked.into_iter().map(|repository| async {
+                let (data, note) = self.repositories().trust_data(&repository, now, deadline).await;
+                (repository, data, note)
+            })),
+            self.served(&subject, deadline),
+            self.host(access, deadline),
+        );
+        let trust = began.elapsed();
         let mut notes = Vec::new();
         for (repository, data, note) in answers {
             notes.extend(note);

@@ -22,14 +22,13 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
-use self::phases::timed;
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
 use crate::request::{self, Call, HostAccess, Intent};
@@ -40,7 +39,7 @@ pub use phases::Phases;
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;
-pub use watch::watch;
+pub use watch::{Told, watch};
 
 /// How long a decision waits for trust server and registry together. The engine itself
 /// would wait for ever, and a person for a few seconds.
@@ -95,7 +94,8 @@ pub struct Decision {
     /// cached data is still good.
     pub notes: Vec<String>,
     /// What was asked, in one word of a closed list: [`Intent::word`], `unread` where the call
-    /// could not be read, else `image` or `container`.
+    /// could not be read; `created`, what a create made; `container`, one that no call started;
+    /// `image`, a name alone.
     pub word: &'static str,
     /// Where the time went.
     pub phases: Phases,
@@ -148,16 +148,20 @@ impl Gate {
         let intent = request::read(call);
         let word = intent.as_ref().map_or("unread", Intent::word);
         // The policy first: where nothing is enforced, nobody waits.
-        let (passage, wait) = match self.way(&intent) {
-            None => (None, Duration::ZERO),
-            Some((way, refused)) => match timed(self.crossing.enter(way, call)).await {
-                (Some(passage), wait) => (Some(passage), wait),
-                (None, wait) => {
+        let mut wait = Duration::ZERO;
+        let passage = match self.way(&intent) {
+            None => None,
+            Some((way, refused)) => {
+                let began = Instant::now();
+                let passage = self.crossing.enter(way, call).await;
+                wait = began.elapsed();
+                if passage.is_none() {
                     let verdict = Verdict::Deny(Refusal::new(refused));
                     let phases = Phases { wait, ..Phases::default() };
                     return Decision { word, phases, ..Decision::settled(verdict) };
                 }
-            },
+                passage
+            }
         };
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => Decision::settled(verdict),
@@ -201,18 +205,17 @@ impl Gate {
             Err(decision) => return *decision,
         };
         let Gathered { subject, evidence, told, mut notes, deadline, mut phases } = gathered;
-        let case = Case { subject, evidence, now };
-        let ((mut verdict, mut warning, mut case), mut judge) = timed(self.judge(case)).await;
+        let began = Instant::now();
+        let (mut verdict, mut warning, mut case) =
+            self.judge(Case { subject, evidence, now }).await;
         if is_about_the_image(&verdict) {
-            let looked;
-            ((case, looked), phases.contents) = timed(self.look_into(case, deadline)).await;
+            let (seen, looked) = self.look_into(case, deadline).await;
+            case = seen;
             if looked {
-                let took;
-                ((verdict, warning, _), took) = timed(self.judge(case)).await;
-                judge += took;
+                (verdict, warning, _) = self.judge(case).await;
             }
         }
-        phases.judge = judge;
+        phases.judge = began.elapsed();
         notes.extend(warning);
         Decision { notes, phases, ..Decision::on(told, verdict) }
     }

@@ -25,6 +25,7 @@ mod notary_faults;
 mod packaging;
 mod platforms;
 mod proxy;
+mod record;
 mod repositories;
 mod scene;
 mod socket;
