@@ -13,6 +13,7 @@
 
 mod aftermath;
 mod builder;
+mod chapters;
 mod check;
 mod doctor;
 mod doors;
