@@ -8,10 +8,13 @@
 //! becomes a reason.
 
 mod aftermath;
+mod asking;
 mod contents;
 mod crossing;
 mod doors;
+mod entry;
 mod gather;
+mod in_use;
 mod phases;
 mod reach;
 mod refresh;
@@ -22,13 +25,16 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
+use self::phases::lap;
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
 use crate::request::{self, Call, HostAccess, Intent};
@@ -49,7 +55,9 @@ pub const NETWORK: Duration = Duration::from_secs(5);
 pub struct Gate {
     policy: Arc<Policy>,
     engine: Option<Engine>,
-    repositories: Repositories,
+    repositories: Arc<Repositories>,
+    /// How often trust data decided that had run out.
+    graces: AtomicU64,
     crossing: Crossing,
     /// Folders that no container may reach.
     own: Vec<PathBuf>,
@@ -121,11 +129,13 @@ impl Gate {
     /// Builds a gate. Opens the state directory and connects to nothing.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
+        let policy = Arc::new(policy);
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
         Ok(Self {
-            policy: Arc::new(policy),
+            policy,
             engine,
-            repositories,
+            repositories: Arc::new(repositories),
+            graces: AtomicU64::new(0),
             crossing: Crossing::default(),
             own: Vec::new(),
         })
@@ -136,6 +146,18 @@ impl Gate {
     pub fn protecting(mut self, own: impl IntoIterator<Item = PathBuf>) -> Self {
         self.own.extend(own);
         self
+    }
+
+    /// From now on each decision asks the trust servers, however fresh what is kept is.
+    #[must_use]
+    pub fn asking_always(self) -> Self {
+        self.repositories.always_ask();
+        self
+    }
+
+    /// How often since the start trust data decided that had run out, by `offline_grace`.
+    pub fn graces(&self) -> u64 {
+        self.graces.load(Ordering::Relaxed)
     }
 
     /// The policy it judges by.
@@ -195,7 +217,12 @@ impl Gate {
 
     /// Decides whether a name may run, by its trust data alone.
     pub async fn check(&self, reference: Reference) -> Decision {
-        let decision = self.prove(Subject::Name(reference), Vec::new(), source::now()).await;
+        self.check_at(reference, source::now()).await
+    }
+
+    /// The same, as a clock decides that says `now`.
+    pub async fn check_at(&self, reference: Reference, now: Timestamp) -> Decision {
+        let decision = self.prove(Subject::Name(reference), Vec::new(), now).await;
         Decision { word: "image", ..decision }
     }
 
@@ -204,20 +231,42 @@ impl Gate {
             Ok(gathered) => gathered,
             Err(decision) => return *decision,
         };
-        let Gathered { subject, evidence, told, mut notes, deadline, mut phases } = gathered;
-        let began = Instant::now();
-        let (mut verdict, mut warning, mut case) =
-            self.judge(Case { subject, evidence, now }).await;
-        if is_about_the_image(&verdict) {
-            let (seen, looked) = self.look_into(case, deadline).await;
-            case = seen;
-            if looked {
-                (verdict, warning, _) = self.judge(case).await;
+        let Gathered { case, told, question, mut phases } = gathered;
+        let mut began = Instant::now();
+        let (mut verdict, mut warning, mut case) = self.judge(case).await;
+        // What is refused is looked into, from what costs least: contents on the node, then
+        // the trust servers, since nothing is refused by old data, then the registry.
+        for step in [Step::Node, Step::TrustServer, Step::Registry] {
+            if !is_about_the_image(&verdict) {
+                break;
+            }
+            phases.judge += lap(&mut began);
+            let is_new = match step {
+                Step::Node => self.look_into(&mut case, None).await,
+                Step::TrustServer => self.ask_after_all(&mut case, question).await,
+                Step::Registry => self.look_into(&mut case, Some(question.deadline)).await,
+            };
+            phases.trust += lap(&mut began);
+            if is_new {
+                (verdict, warning, case) = self.judge(case).await;
             }
         }
-        phases.judge = began.elapsed();
-        notes.extend(warning);
+        phases.judge += lap(&mut began);
+        let grace = self.use_of_grace(&case);
+        let notes = case.notes.into_values().chain(grace).chain(warning).collect();
         Decision { notes, phases, ..Decision::on(told, verdict) }
+    }
+
+    /// Tells and counts what has run out and was decided by all the same.
+    fn use_of_grace(&self, case: &Case) -> Option<String> {
+        let names: Vec<_> = case.evidence.graces.keys().map(ToString::to_string).collect();
+        if names.is_empty() {
+            return None;
+        }
+        self.graces.fetch_add(1, Ordering::Relaxed);
+        let repositories = names.join(", ");
+        warn!(%repositories, "decided by trust data that has run out, by offline_grace");
+        Some(format!("offline_grace: trust data of {repositories} has run out and serves for now"))
     }
 
     /// Judges away from the threads that serve connections: hostile trust data can name more
@@ -233,9 +282,17 @@ impl Gate {
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.
-    pub(crate) fn repositories(&self) -> &Repositories {
+    pub(crate) fn repositories(&self) -> &Arc<Repositories> {
         &self.repositories
     }
+}
+
+/// What is done about a refusal, before it is given.
+#[derive(Clone, Copy)]
+enum Step {
+    Node,
+    TrustServer,
+    Registry,
 }
 
 /// Does heavy work away from the threads that serve connections. A panic goes on where a

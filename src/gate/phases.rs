@@ -1,6 +1,6 @@
 //! Where a decision's time went.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long each part of a decision took. What was not done took no time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,10 +9,10 @@ pub struct Phases {
     pub wait: Duration,
     /// Asking the engine what it holds.
     pub engine: Duration,
-    /// Trust data, from wherever it came; and, meanwhile, what the registry serves and where
-    /// binds lead.
+    /// Trust data and contents, from wherever they came; and, meanwhile, what the registry
+    /// serves and where binds lead.
     pub trust: Duration,
-    /// Judging, and looking into signed indexes where that is needed for it.
+    /// Judging.
     pub judge: Duration,
 }
 
@@ -22,4 +22,10 @@ impl Phases {
         let Self { wait, engine, trust, judge } = *self;
         [("wait", wait), ("engine", engine), ("trust", trust), ("judge", judge)]
     }
+}
+
+/// How long it is since the last lap, or the beginning.
+pub(super) fn lap(since: &mut Instant) -> Duration {
+    let now = Instant::now();
+    now - std::mem::replace(since, now)
 }

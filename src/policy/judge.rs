@@ -192,7 +192,7 @@ impl Case<'_> {
     ) -> Result<Assessment<'a>, Reason> {
         let reference = reference.to_owned();
         match data {
-            Ok(data) => match data.check_current(self.now) {
+            Ok(data) => match data.check_within(self.now, self.evidence.grace(repository)) {
                 Ok(()) => Ok(Assessment {
                     policy: self.policy,
                     data,
