@@ -172,7 +172,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         Err(error) => return cannot_begin(&error),
     };
     let gate = Arc::new(gate);
-    let recorder = match recorder(args) {
+    let recorder = match recorder(args, &gate) {
         Ok(recorder) => Arc::new(recorder),
         Err(error) => return cannot_begin(&error),
     };
@@ -218,10 +218,10 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     ExitCode::SUCCESS
 }
 
-fn recorder(args: &Args) -> io::Result<Recorder> {
+fn recorder(args: &Args, gate: &Arc<Gate>) -> io::Result<Recorder> {
     let settings =
         record::Settings { destination: args.record.clone(), everything: args.record_all };
-    Recorder::new(settings, Metrics::new(env!("CARGO_PKG_VERSION")))
+    Recorder::new(settings, Metrics::new(env!("CARGO_PKG_VERSION")).observing(Arc::clone(gate)))
 }
 
 /// Shows in `systemctl status` whether what is decided here holds.

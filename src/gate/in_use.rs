@@ -60,6 +60,12 @@ impl InUse {
         self.all().get(repository).copied().flatten()
     }
 
+    /// Every confirmation.
+    pub fn confirmations(&self) -> Vec<(Repository, Confirmed)> {
+        let all = self.all();
+        all.iter().filter_map(|(repository, one)| Some((repository.clone(), (*one)?))).collect()
+    }
+
     /// Takes note of a repository of which nothing was confirmed yet.
     pub fn enter(&self, repository: &Repository) {
         self.all().get_or_insert(repository.clone(), || None);

@@ -15,6 +15,7 @@ mod doors;
 mod entry;
 mod gather;
 mod in_use;
+mod observed;
 mod phases;
 mod reach;
 mod refresh;
@@ -41,6 +42,7 @@ use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
 pub use doors::{Door, Standing, attend, doors};
+pub use observed::{Observed, ObservedRegistry};
 pub use phases::Phases;
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};

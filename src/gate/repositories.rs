@@ -20,6 +20,7 @@ use super::SetupError;
 use super::asking::{One, Question, Told, unasked};
 use super::entry::Entry;
 use super::in_use::InUse;
+use super::observed::Failures;
 use super::refresh::Failure;
 use crate::image::{Digest, Repository, Tag};
 use crate::policy::{self, Gap, Policy};
@@ -45,7 +46,7 @@ pub struct Repositories {
     pub(super) policy: Arc<Policy>,
     /// Whether each decision asks, whatever the policy says.
     always_ask: AtomicBool,
-    entries: Mutex<LruCache<Repository, Arc<Entry>>>,
+    pub(super) entries: Mutex<LruCache<Repository, Arc<Entry>>>,
     pub(super) in_use: InUse,
     pub(super) heavy: Semaphore,
 }
@@ -56,6 +57,7 @@ pub(super) struct Registered {
     pub root: RootPolicy,
     /// When its trust server last failed to answer.
     away_since: Mutex<Option<Instant>>,
+    pub failures: Failures,
 }
 
 impl Repositories {
@@ -71,6 +73,7 @@ impl Repositories {
                 remote: remote(registry)?,
                 root: registry.root.clone(),
                 away_since: Mutex::default(),
+                failures: Failures::default(),
             };
             registries.insert(registry.host.clone(), Arc::new(registered));
         }

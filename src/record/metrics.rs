@@ -1,9 +1,9 @@
 //! Counters and histograms, for Prometheus.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,8 +11,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::observed::Observer;
 use super::writer::Tally;
-use crate::gate::Decision;
+use crate::gate::{Decision, Gate};
 use crate::policy::{Grant, Verdict};
 
 /// Labels whose names and values are words of this program: there are never many.
@@ -84,9 +85,11 @@ impl Metrics {
         Self { registry, passes, decisions, durations, containers, open_door, records }
     }
 
-    /// Has somebody else asked at each scrape, too.
-    pub fn asking(&mut self, collector: impl Collector) {
-        self.registry.register_collector(Box::new(collector));
+    /// Has a gate looked at, too, at each scrape.
+    #[must_use]
+    pub fn observing(mut self, gate: Arc<Gate>) -> Self {
+        self.registry.register_collector(Box::new(Observer(gate)));
+        self
     }
 
     /// Counts a decision.

@@ -30,6 +30,7 @@ mod platforms;
 mod policy;
 mod prepared;
 mod races;
+mod record;
 mod recorded;
 mod relay;
 mod stage;
@@ -96,6 +97,7 @@ fn main() {
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
+        record::STORIES,
         recorded::STORIES,
         unguarded::STORIES,
         fuzz::STORIES,

@@ -117,6 +117,13 @@ impl TrustData {
         self.roles.iter().map(|loaded| &loaded.file).find(|file| file.role == *role)
     }
 
+    /// When each file it was made of runs out.
+    pub fn ends(&self) -> impl Iterator<Item = (&Role, Timestamp)> {
+        let base = self.headers.iter().map(|(role, header)| (role, header.expires));
+        let roles = self.roles.iter().map(|loaded| &loaded.file);
+        base.chain(roles.map(|file| (&file.role, file.header.expires)))
+    }
+
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
     /// below holds where they are not.
     pub fn check_current(&self, now: Timestamp) -> Result<(), Fault> {
