@@ -20,6 +20,7 @@ mod doors;
 mod hostile;
 mod house_rules;
 mod judgements;
+mod manners;
 mod mutations;
 mod node;
 mod notary;
