@@ -7,10 +7,14 @@ mod completions;
 mod config;
 mod daemon;
 mod doctor;
+mod explain;
 mod man;
 mod paint;
 mod proxy;
+mod report;
+mod scan;
 mod serve;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -50,6 +54,8 @@ doctor has its own, which monitoring systems know:
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Explain(explain::Args),
+    Scan(scan::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
     Completions(completions::Args),
@@ -66,6 +72,8 @@ pub fn run() -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Completions(args) => completions::run(&args),

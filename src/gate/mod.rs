@@ -7,6 +7,7 @@
 //! Knows all rooms but `server` and `cli`. The only place where the failure of a source
 //! becomes a reason.
 
+mod account;
 mod aftermath;
 mod asking;
 mod contents;
@@ -19,6 +20,7 @@ mod observed;
 mod phases;
 mod reach;
 mod refresh;
+mod rehearsal;
 mod repositories;
 mod seen;
 mod sighting;
@@ -41,10 +43,12 @@ use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
+pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
 pub use observed::{Observed, ObservedRegistry};
 pub use phases::Phases;
 pub use refresh::remedy;
+pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;
 pub use watch::{Told, watch};
@@ -117,7 +121,8 @@ impl Decision {
         Self::on(String::new(), verdict)
     }
 
-    fn on(subject: String, verdict: Verdict) -> Self {
+    /// A decision on something, and nothing beside it.
+    pub fn on(subject: String, verdict: Verdict) -> Self {
         let phases = Phases::default();
         Self { verdict, subject, notes: Vec::new(), word: "pass", phases }
     }
@@ -229,9 +234,19 @@ impl Gate {
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
+        self.weigh(subject, access, now).await.0
+    }
+
+    /// Gathers and judges. The decision, and what it rests on, where anything was gathered.
+    async fn weigh(
+        &self,
+        subject: Subject,
+        access: Vec<HostAccess>,
+        now: Timestamp,
+    ) -> (Decision, Option<Case>) {
         let gathered = match self.gather(subject, access, now).await {
             Ok(gathered) => gathered,
-            Err(decision) => return *decision,
+            Err(decision) => return (*decision, None),
         };
         let Gathered { case, told, question, mut phases } = gathered;
         let mut began = Instant::now();
@@ -255,8 +270,8 @@ impl Gate {
         }
         phases.judge += lap(&mut began);
         let grace = self.use_of_grace(&case);
-        let notes = case.notes.into_values().chain(grace).chain(warning).collect();
-        Decision { notes, phases, ..Decision::on(told, verdict) }
+        let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
+        (Decision { notes, phases, ..Decision::on(told, verdict) }, Some(case))
     }
 
     /// Tells and counts what has run out and was decided by all the same.

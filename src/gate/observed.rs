@@ -87,7 +87,7 @@ impl Gate {
             let Some(registry) = found.get_mut(repository.host()) else { continue };
             let Some(kept) = entry.kept() else { continue };
             registry.repositories += 1;
-            for (role, end) in kept.data.ends() {
+            for (role, _, end) in kept.data.files() {
                 earlier(&mut registry.ends, kind(role), end);
             }
         }

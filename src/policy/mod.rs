@@ -9,6 +9,7 @@
 //! - [`unread`]: which signed digests have to be looked into, to know what they cover.
 //! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
 //!   last (`guard`, `paths`).
+//! - [`explain`]: the same evidence, told as a tree for people.
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
 mod assess;
@@ -16,6 +17,7 @@ mod binding;
 mod build;
 mod document;
 mod evidence;
+mod explain;
 mod freshness;
 mod guard;
 mod holder;
@@ -31,6 +33,9 @@ mod verdict;
 pub use binding::unread;
 pub use document::{ConfigError, OnViolation};
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
+pub use explain::{
+    Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart, explain,
+};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
 pub use judge::judge;

@@ -17,6 +17,7 @@ mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
+mod explain;
 mod faults;
 mod fuzz;
 mod host_access;
@@ -33,6 +34,7 @@ mod races;
 mod record;
 mod recorded;
 mod relay;
+mod scan;
 mod stage;
 mod story_ci;
 mod story_clusters;
@@ -92,6 +94,8 @@ fn main() {
         races::STORIES,
         watch::STORIES,
         doctor::STORIES,
+        scan::STORIES,
+        explain::STORIES,
         managed::STORIES,
         faults::STORIES,
         platforms::STORIES,

@@ -117,11 +117,11 @@ impl TrustData {
         self.roles.iter().map(|loaded| &loaded.file).find(|file| file.role == *role)
     }
 
-    /// When each file it was made of runs out.
-    pub fn ends(&self) -> impl Iterator<Item = (&Role, Timestamp)> {
-        let base = self.headers.iter().map(|(role, header)| (role, header.expires));
-        let roles = self.roles.iter().map(|loaded| &loaded.file);
-        base.chain(roles.map(|file| (&file.role, file.header.expires)))
+    /// Every file it was made of: its role, version, and when it runs out.
+    pub fn files(&self) -> impl Iterator<Item = (&Role, u64, Timestamp)> {
+        let base = self.headers.iter().map(|(role, header)| (role, header));
+        let roles = self.roles.iter().map(|loaded| (&loaded.file.role, &loaded.file.header));
+        base.chain(roles).map(|(role, header)| (role, header.version, header.expires))
     }
 
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
