@@ -15,6 +15,7 @@ mod report;
 mod scan;
 mod serve;
 mod tree;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -42,7 +43,7 @@ const GETTING_STARTED: &str = r#"Getting started:
 /// The one table that all commands keep. The same is in docs/operations.md.
 const EXIT_CODES: &str = "Exit codes:
   0  done; where images were judged, all may run
-  1  refused, or failed while it ran; where images were judged, at least one may not run
+  1  refused, not found, or failed while it ran; where images were judged, at least one may not run
   2  not begun: the command line, the policy or the state directory cannot be used
 doctor has its own, which monitoring systems know:
   0  nothing worse than notes
@@ -58,6 +59,7 @@ enum Command {
     Scan(scan::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
+    Trust(trust::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -76,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
+        Command::Trust(args) => trust::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }
