@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::cannot_begin;
 use super::config::{Places, load};
 use super::daemon::{Log, asked_to_stop, notify_ready, notify_status};
-use crate::gate::{Decision, Gate, Settings, Standing, attend, watch};
+use crate::gate::{Decision, Gate, Settings, Standing, attend, keep_fresh, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::record::{self, Destination, Metrics, Recorder};
 use crate::server::{Access, Listener, MetricsAddress, Scrapes, handed_over, serve};
@@ -201,8 +201,10 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         show(standing);
     };
     let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
+    let keeping_fresh = tokio::spawn(keep_fresh(Arc::clone(&gate)));
     let told = async {
         told.await;
+        keeping_fresh.abort();
         watching.abort();
         attending.abort();
     };

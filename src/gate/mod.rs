@@ -14,6 +14,7 @@ mod contents;
 mod crossing;
 mod doors;
 mod entry;
+mod feed;
 mod gather;
 mod in_use;
 mod observed;
@@ -22,9 +23,14 @@ mod reach;
 mod refresh;
 mod rehearsal;
 mod repositories;
+mod schedule;
 mod seen;
 mod sighting;
 mod stored;
+#[cfg(test)]
+mod testing;
+mod upkeep;
+mod verdicts;
 mod watch;
 
 use std::path::PathBuf;
@@ -39,6 +45,7 @@ use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
 use self::phases::lap;
+use self::verdicts::{Judged, Verdicts};
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
 use crate::request::{self, Call, HostAccess, Intent};
@@ -53,6 +60,7 @@ pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::{Forgotten, Seen, look as look_seen, reset};
 pub use stored::{Unusable, stored};
+pub use upkeep::keep_fresh;
 pub use watch::{Told, watch};
 
 /// How long a decision waits for trust server and registry together. The engine itself
@@ -64,6 +72,7 @@ pub struct Gate {
     policy: Arc<Policy>,
     engine: Option<Engine>,
     repositories: Arc<Repositories>,
+    verdicts: Verdicts,
     /// How often trust data decided that had run out.
     graces: AtomicU64,
     crossing: Crossing,
@@ -144,6 +153,7 @@ impl Gate {
             policy,
             engine,
             repositories: Arc::new(repositories),
+            verdicts: Verdicts::default(),
             graces: AtomicU64::new(0),
             crossing: Crossing::default(),
             own: Vec::new(),
@@ -236,27 +246,45 @@ impl Gate {
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
-        self.weigh(subject, access, now).await.0
+        let gathered = match self.gather(subject, access, now).await {
+            Ok(gathered) => gathered,
+            Err(decision) => return *decision,
+        };
+        match self.verdicts.recall(&gathered.case) {
+            Some((verdict, warning)) => {
+                let notes = gathered.case.notes.into_values().chain(warning).collect();
+                let phases = gathered.phases;
+                Decision { notes, phases, ..Decision::on(gathered.told, verdict) }
+            }
+            None => self.weigh_gathered(gathered).await.0,
+        }
     }
 
-    /// Gathers and judges. The decision, and what it rests on, where anything was gathered.
+    /// Gathers and judges, whatever was judged before. The decision, and what it rests on, where
+    /// anything was gathered.
     async fn weigh(
         &self,
         subject: Subject,
         access: Vec<HostAccess>,
         now: Timestamp,
     ) -> (Decision, Option<Case>) {
-        let gathered = match self.gather(subject, access, now).await {
-            Ok(gathered) => gathered,
-            Err(decision) => return (*decision, None),
-        };
+        match self.gather(subject, access, now).await {
+            Ok(gathered) => {
+                let (decision, case) = self.weigh_gathered(gathered).await;
+                (decision, Some(case))
+            }
+            Err(decision) => (*decision, None),
+        }
+    }
+
+    async fn weigh_gathered(&self, gathered: Gathered) -> (Decision, Case) {
         let Gathered { case, told, question, mut phases } = gathered;
         let mut began = Instant::now();
-        let (mut verdict, mut warning, mut case) = self.judge(case).await;
+        let (mut judged, mut case) = self.judge(case).await;
         // What is refused is looked into, from what costs least: contents on the node, then
         // the trust servers, since nothing is refused by old data, then the registry.
         for step in [Step::Node, Step::TrustServer, Step::Registry] {
-            if !is_about_the_image(&verdict) {
+            if !is_about_the_image(&judged.0) {
                 break;
             }
             phases.judge += lap(&mut began);
@@ -267,13 +295,15 @@ impl Gate {
             };
             phases.trust += lap(&mut began);
             if is_new {
-                (verdict, warning, case) = self.judge(case).await;
+                (judged, case) = self.judge(case).await;
             }
         }
+        self.verdicts.keep(&self.policy, &case, &judged);
         phases.judge += lap(&mut began);
+        let (verdict, warning) = judged;
         let grace = self.use_of_grace(&case);
         let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
-        (Decision { notes, phases, ..Decision::on(told, verdict) }, Some(case))
+        (Decision { notes, phases, ..Decision::on(told, verdict) }, case)
     }
 
     /// Tells and counts what has run out and was decided by all the same.
@@ -288,16 +318,17 @@ impl Gate {
         Some(format!("offline_grace: trust data of {repositories} has run out and serves for now"))
     }
 
-    /// Judges away from the threads that serve connections: hostile trust data can name more
-    /// signers than are judged in a moment.
-    async fn judge(&self, case: Case) -> (Verdict, Option<String>, Case) {
+    /// Judges. Away from the threads that serve connections where that may take longer than a
+    /// moment: hostile trust data can name very many signers.
+    async fn judge(&self, case: Case) -> (Judged, Case) {
         let policy = Arc::clone(&self.policy);
+        let is_small = case.is_small();
         let judge = move || {
             let verdict = policy::judge(&policy, &case.subject, &case.evidence, case.now);
             let warning = policy::warning(&policy, &verdict, &case.evidence.host);
-            (verdict, warning, case)
+            ((verdict, warning), case)
         };
-        away(judge).await
+        if is_small { judge() } else { away(judge).await }
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.

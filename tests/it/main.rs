@@ -26,6 +26,7 @@ mod mutations;
 mod node;
 mod notary;
 mod notary_faults;
+mod outages;
 mod packaging;
 mod platforms;
 mod proxy;
