@@ -94,6 +94,7 @@ const EXAMPLE: &str = r#"The policy, /etc/countersign/countersign.toml:
   host_address = "registry.example.com"  # as in image names; with its port if not 443
   ca_file = "registry-ca.pem"
   # trust_server = "https://notary.example.com"
+  # proxy = "http://proxy.example.com:3128"   # default: HTTPS_PROXY and NO_PROXY
 
   [teams]
   CI = ["jenkins"]

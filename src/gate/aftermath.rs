@@ -43,7 +43,7 @@ impl Gate {
     /// Judges a container by its image.
     pub(super) async fn look_at(&self, id: &ContainerId) -> Decision {
         let subject = Subject::Container(id.to_string());
-        let decision = self.prove(subject, Vec::new(), source::now()).await;
+        let decision = Box::pin(self.prove(subject, Vec::new(), source::now())).await;
         Decision { word: "container", ..decision }
     }
 }

@@ -206,7 +206,10 @@ impl Gate {
         };
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => Decision::settled(verdict),
-            Plan::Prove(subject, access) => self.prove(subject, access, source::now()).await,
+            // Apart: most calls need none of this, and a future is copied before it begins.
+            Plan::Prove(subject, access) => {
+                Box::pin(self.prove(subject, access, source::now())).await
+            }
         };
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
             passage.keep();

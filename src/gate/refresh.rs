@@ -93,6 +93,7 @@ impl Refresh<'_> {
 
     /// What the server has now. `kept`: what is known already.
     pub async fn ask(&self, kept: Option<&Kept>) -> Result<Kept, Failing> {
+        // What was forgotten on disk since is had anew, all of it.
         let known = kept.filter(|kept| !kept.seen.is_forgotten(self.store, self.repository));
         self.ask_server(known).await.map_err(|failure| self.failing(failure))
     }

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tracing::{debug, error, info, warn};
+use tracing::{Level, debug, error, info, warn};
 
 use super::destination::Destination;
 use super::entry::{Asked, Entry, in_micros, path, text};
@@ -71,19 +71,23 @@ impl Recorder {
         &self.metrics
     }
 
-    /// Takes a decision. `read`: how long its message took to read; `total`: how long all took.
-    pub fn decided(&self, asked: Asked<'_>, decision: &Decision, read: Duration, total: Duration) {
+    /// Takes a decision. `read`: how long its message took to read; `began`: when that began.
+    /// Costs one counter where the call brings and runs nothing.
+    pub fn decided(&self, asked: Asked<'_>, decision: &Decision, read: Duration, began: Instant) {
         for note in &decision.notes {
             warn!(note, "note");
         }
         let not_judged = matches!(decision.verdict, Verdict::Allow(Grant::NotJudged));
-        if not_judged && decision.word == "pass" {
+        let passes = not_judged && decision.word == "pass";
+        if passes {
             self.metrics.passed();
-        } else {
-            self.metrics.decided(decision, read, total);
+            if !self.everything && !tracing::enabled!(Level::DEBUG) {
+                return;
+            }
         }
-        if not_judged && !self.everything && !tracing::enabled!(tracing::Level::DEBUG) {
-            return;
+        let total = began.elapsed();
+        if !passes {
+            self.metrics.decided(decision, read, total);
         }
         let id = self.ids.next();
         let recorded = (self.everything || !not_judged)
@@ -111,10 +115,10 @@ impl Recorder {
     }
 
     /// Takes a decision that came to nothing by a fault of ours; the call was refused.
-    pub fn failed(&self, error: &dyn std::fmt::Display) {
+    pub fn failed(&self, error: &str) {
         let id = self.ids.next();
         let code = Reason::Internal.code();
-        error!(id, code, %error, "a decision failed; the call was refused");
+        error!(id, code, error, "a decision failed; the call was refused");
         self.metrics.count("unread", "deny", code);
         let took = Duration::ZERO;
         self.write(|| Entry::failed((id.clone(), source::now()), code, "a decision failed", took));

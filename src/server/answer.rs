@@ -1,5 +1,6 @@
 //! One request of the engine, answered.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,9 +8,9 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::task::JoinError;
 use tracing::{Instrument, debug, info_span};
 
+use super::call::{self, Outcome, Undisturbed};
 use super::probe::Probes;
 use crate::gate::{Decision, Gate};
 use crate::policy::{Reason, Verdict};
@@ -49,48 +50,52 @@ pub(super) async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Respo
     }
 }
 
-/// On a task of its own, so that a panic ends there and becomes a denial.
+/// A panic in a decision becomes a denial.
 async fn decided(
     desk: &Desk,
     decision: impl Future<Output = Answer> + Send + 'static,
 ) -> Response<Full<Bytes>> {
-    let task = tokio::spawn(decision.instrument(info_span!("call")));
-    respond(StatusCode::OK, or_denial(task.await, &desk.recorder).to_json())
+    let decision = Undisturbed::new(decision.instrument(info_span!("call")));
+    match or_denial(decision.await, &desk.recorder).to_json() {
+        Cow::Borrowed(text) => respond(StatusCode::OK, text),
+        Cow::Owned(text) => respond(StatusCode::OK, text),
+    }
 }
 
-/// What a task answered; where it panicked, a denial.
-fn or_denial(outcome: Result<Answer, JoinError>, recorder: &Recorder) -> Answer {
-    outcome.unwrap_or_else(|error| {
-        recorder.failed(&error);
+/// What was answered; where deciding panicked, a denial.
+fn or_denial(outcome: Outcome<Answer>, recorder: &Recorder) -> Answer {
+    outcome.unwrap_or_else(|panic| {
+        recorder.failed(call::said(&*panic));
         Answer::Deny(Reason::Internal.to_string())
     })
 }
 
 async fn authorize(desk: Arc<Desk>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let call = match read(&desk.recorder, body, Call::from_json).await {
+    let call = match read(&desk.recorder, began, body, Call::from_json).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
     let read = began.elapsed();
     desk.probes.saw(&call.uri);
     let decision = desk.gate.decide(&call).await;
-    desk.recorder.decided(Asked::Request(&call), &decision, read, began.elapsed());
+    desk.recorder.decided(Asked::Request(&call), &decision, read, began);
     answer_of(decision)
 }
 
 /// What came of a call has happened already, but its caller does not know yet.
 async fn review(desk: Arc<Desk>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let (call, response) = match read(&desk.recorder, body, request::Response::from_json).await {
-        Ok(both) => both,
-        Err(refused) => return refused,
-    };
+    let (call, response) =
+        match read(&desk.recorder, began, body, request::Response::from_json).await {
+            Ok(both) => both,
+            Err(refused) => return refused,
+        };
     let read = began.elapsed();
     let decision = desk.gate.review(&call, &response).await;
     // That all is as it was decided before the call is not worth a second line.
     if !decision.verdict.is_allow() {
-        desk.recorder.decided(Asked::Response(&call), &decision, read, began.elapsed());
+        desk.recorder.decided(Asked::Response(&call), &decision, read, began);
     }
     answer_of(decision)
 }
@@ -105,10 +110,10 @@ fn answer_of(decision: Decision) -> Answer {
 /// Reads the engine's message, or refuses the call.
 async fn read<T>(
     recorder: &Recorder,
+    began: Instant,
     body: Incoming,
     message: impl FnOnce(&[u8]) -> Result<T, WireError>,
 ) -> Result<T, Answer> {
-    let began = Instant::now();
     let read = match receive(body).await {
         // An empty one is what engines send when they repeat a call whose answer they
         // missed (`pkg/plugins`, callWithRetry): it says nothing, so it allows nothing.
@@ -145,13 +150,12 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_panic_is_a_denial() {
+    #[test]
+    fn a_panic_is_a_denial() {
         let recorder = Recorder::nowhere();
-        let went_well = tokio::spawn(async { Answer::Allow });
-        assert_eq!(or_denial(went_well.await, &recorder), Answer::Allow);
-        let panicked = tokio::spawn(async { panic!("as if by a bug") });
-        let Answer::Deny(text) = or_denial(panicked.await, &recorder) else { panic!("allowed") };
+        assert_eq!(or_denial(Ok(Answer::Allow), &recorder), Answer::Allow);
+        let panicked = Err(Box::new("as if by a bug") as _);
+        let Answer::Deny(text) = or_denial(panicked, &recorder) else { panic!("allowed") };
         assert!(text.starts_with("countersign failed while it decided"), "{text}");
         let counted =
             r#"countersign_decisions_total{verb="unread",verdict="deny",code="internal"} 1"#;

@@ -9,6 +9,7 @@
 //! Knows `gate`, `record` and `request`. Whatever goes wrong here ends in a denial.
 
 mod answer;
+mod call;
 mod listen;
 mod probe;
 mod scrape;
