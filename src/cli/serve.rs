@@ -189,7 +189,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     let appeared = Arc::new(Notify::new());
     let keeping = Arc::clone(&recorder);
     let seen = move |container: &Running, decision: &Decision, killed: bool| {
-        keeping.seen(&container.id, &container.name, decision, killed);
+        keeping.seen(&container.id, decision, killed);
     };
     let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared), Arc::new(seen)));
     let keeping = Arc::clone(&recorder);

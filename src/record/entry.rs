@@ -28,9 +28,7 @@ pub enum Asked<'c> {
     Container {
         /// Which.
         id: &'c ContainerId,
-        /// Its name.
-        name: &'c str,
-        /// What was done about it.
+        /// Whether it was killed.
         killed: bool,
     },
     /// A message of the engine that cannot be read.
@@ -207,7 +205,7 @@ impl<'c> About<'c> {
         match asked {
             Asked::Request(call) => Self { event: "request", call: Some(call), ..none },
             Asked::Response(call) => Self { event: "response", call: Some(call), ..none },
-            Asked::Container { id, killed, .. } => {
+            Asked::Container { id, killed } => {
                 Self { event: "container", container: Some(id), killed, ..none }
             }
             Asked::Unreadable => none,
