@@ -3,10 +3,12 @@
 //! One module a command; flags, their texts and their meaning stand together there.
 
 mod check;
+mod completions;
 mod config;
 mod daemon;
 mod doctor;
 mod explain;
+mod man;
 mod paint;
 mod proxy;
 mod report;
@@ -25,7 +27,7 @@ use clap::{Parser, Subcommand};
 /// call; it lets an image run only if Docker Content Trust data proves that a member of
 /// each required team signed it.
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100, after_long_help = GETTING_STARTED)]
+#[command(version, max_term_width = 100, after_long_help = format!("{GETTING_STARTED}\n\n{EXIT_CODES}"))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,6 +40,17 @@ const GETTING_STARTED: &str = r#"Getting started:
   4. Tell the engine of it, in /etc/docker/daemon.json, and restart it:
        "authorization-plugins": ["countersign"]"#;
 
+/// The one table that all commands keep. The same is in docs/operations.md.
+const EXIT_CODES: &str = "Exit codes:
+  0  done; where images were judged, all may run
+  1  refused, not found, or failed while it ran; where images were judged, at least one may not run
+  2  not begun: the command line, the policy or the state directory cannot be used
+doctor has its own, which monitoring systems know:
+  0  nothing worse than notes
+  1  warnings
+  2  problems
+  3  not begun";
+
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Args),
@@ -47,15 +60,12 @@ enum Command {
     Doctor(doctor::Args),
     Proxy(proxy::Args),
     Trust(trust::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
-/// Reads the command line and does what it says.
-///
-/// Exit codes: 0 done (`check`, `explain`, `scan`: all allowed); 1 refused (these: at least one
-/// denied; `trust`: nothing is kept of the repository, or it was not forgotten after all) or
-/// failed while running; 2 could not begin: usage, configuration, state directory.
-/// `doctor` has its own, which monitoring systems know: 0 nothing worse than notes, 1
-/// warnings, 2 problems, 3 could not begin.
+/// Reads the command line, does what it says, and keeps to the table of exit codes that
+/// `countersign --help` shows.
 pub fn run() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(Cli { command }) => command,
@@ -69,6 +79,8 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Trust(args) => trust::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

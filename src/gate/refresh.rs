@@ -280,6 +280,9 @@ impl Refresh<'_> {
         if answer.is_ok() || is_small {
             self.registered.heard(answer.as_ref().err());
         }
+        if let Some(error) = answer.as_ref().err().filter(|error| !error.is_not_found()) {
+            self.registered.failures.count(error.kind());
+        }
         answer
     }
 

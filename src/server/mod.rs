@@ -4,14 +4,18 @@
 //! empty `Host`, connections kept alive without a time limit (the engine reuses them, and
 //! a cut one makes it repeat its call with an empty body), as many at once as come.
 //!
-//! Knows `gate` and `request`. Whatever goes wrong here ends in a denial.
+//! Beside it, where that is asked for, a socket that shows metrics to Prometheus (`scrape`).
+//!
+//! Knows `gate`, `record` and `request`. Whatever goes wrong here ends in a denial.
 
 mod answer;
 mod call;
 mod listen;
 mod probe;
+mod scrape;
 
 pub use listen::{Access, ListenError, Listener, handed_over};
+pub use scrape::{MetricsAddress, Scrapes};
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,6 +29,8 @@ use tokio::net::UnixStream;
 use tracing::{debug, info, warn};
 
 use crate::gate::Gate;
+use crate::record::Recorder;
+use answer::Desk;
 use probe::Probes;
 
 /// How long calls under way may take once a shutdown was asked for. The slowest decision
@@ -35,15 +41,20 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// Serves the plugin's protocol until `shutdown` completes, then drains: calls under way
 /// are answered, for at most half a minute.
-pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Output = ()>) {
+pub async fn serve(
+    gate: Arc<Gate>,
+    recorder: Arc<Recorder>,
+    listener: Listener,
+    shutdown: impl Future<Output = ()>,
+) {
     let graceful = GracefulShutdown::new();
-    let probes = Arc::default();
+    let desk = Arc::new(Desk { gate, recorder, probes: Probes::default() });
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok(stream) => connect(&gate, &probes, stream, &graceful),
+                Ok(stream) => connect(&desk, stream, &graceful),
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(BREATH).await;
@@ -55,7 +66,7 @@ pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Ou
     // An engine that finds no socket tries again, with its whole call. One that found a
     // socket nobody answers on would repeat its call empty.
     for stream in listener.close() {
-        connect(&gate, &probes, stream, &graceful);
+        connect(&desk, stream, &graceful);
     }
     tokio::select! {
         () = graceful.shutdown() => {}
@@ -63,16 +74,11 @@ pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Ou
     }
 }
 
-fn connect(
-    gate: &Arc<Gate>,
-    probes: &Arc<Probes>,
-    stream: UnixStream,
-    graceful: &GracefulShutdown,
-) {
-    let (gate, probes) = (Arc::clone(gate), Arc::clone(probes));
+fn connect(desk: &Arc<Desk>, stream: UnixStream, graceful: &GracefulShutdown) {
+    let desk = Arc::clone(desk);
     let service = service_fn(move |request| {
-        let (gate, probes) = (Arc::clone(&gate), Arc::clone(&probes));
-        async move { Ok::<_, Infallible>(answer::answer(gate, probes, request).await) }
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, Infallible>(answer::answer(desk, request).await) }
     });
     // No timer: a time limit on headers would also run while a connection is idle, and
     // close it under the engine (hyperium/hyper#3828). The peer is root.

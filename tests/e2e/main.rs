@@ -33,6 +33,7 @@ mod platforms;
 mod policy;
 mod prepared;
 mod races;
+mod record;
 mod recorded;
 mod relay;
 mod scan;
@@ -106,6 +107,7 @@ fn main() {
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
+        record::STORIES,
         recorded::STORIES,
         unguarded::STORIES,
         fuzz::STORIES,

@@ -13,6 +13,7 @@
 
 mod aftermath;
 mod builder;
+mod chapters;
 mod check;
 mod doctor;
 mod doors;
@@ -21,6 +22,7 @@ mod full_disk;
 mod hostile;
 mod house_rules;
 mod judgements;
+mod manners;
 mod mutations;
 mod node;
 mod notary;
@@ -29,6 +31,7 @@ mod outages;
 mod packaging;
 mod platforms;
 mod proxy;
+mod record;
 mod repositories;
 mod scene;
 mod site;
