@@ -39,6 +39,7 @@
 
 pub mod cli;
 pub mod doctor;
+pub mod edit;
 pub mod gate;
 pub mod image;
 pub mod json;

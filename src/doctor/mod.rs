@@ -24,9 +24,10 @@ mod setup;
 mod stored;
 mod units;
 
-pub use facts::Facts;
+pub use facts::{Facts, Probe};
 pub use finding::{Finding, Severity};
-pub use gather::{Subject, gather};
+pub use gather::{Subject, daemon, gather, probe};
+pub use setup::{Setup, config_file};
 
 /// All findings, in the order in which they are best read.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
