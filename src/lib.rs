@@ -43,6 +43,7 @@ pub mod edit;
 pub mod gate;
 pub mod image;
 pub mod json;
+pub mod node;
 pub mod policy;
 pub mod proxy;
 pub mod request;

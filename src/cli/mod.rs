@@ -5,10 +5,16 @@
 mod check;
 mod config;
 mod daemon;
+mod disable;
 mod doctor;
+mod edit;
+mod enable;
 mod paint;
 mod proxy;
+mod registry;
 mod serve;
+mod team;
+mod user;
 
 use std::process::ExitCode;
 
@@ -37,6 +43,11 @@ const GETTING_STARTED: &str = r#"Getting started:
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Enable(enable::Args),
+    Disable(disable::Args),
+    Registry(registry::Args),
+    User(user::Args),
+    Team(team::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
 }
@@ -55,6 +66,11 @@ pub fn run() -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Enable(args) => enable::run(&args),
+        Command::Disable(args) => disable::run(&args),
+        Command::Registry(args) => registry::run(&args),
+        Command::User(args) => user::run(&args),
+        Command::Team(args) => team::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
     }
