@@ -17,6 +17,7 @@ mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
+mod enable;
 mod faults;
 mod fuzz;
 mod host_access;
@@ -91,6 +92,7 @@ fn main() {
         races::STORIES,
         watch::STORIES,
         doctor::STORIES,
+        enable::STORIES,
         managed::STORIES,
         faults::STORIES,
         platforms::STORIES,
