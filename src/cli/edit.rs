@@ -132,6 +132,8 @@ pub(super) fn failed(error: &PolicyFileError) -> ExitCode {
     eprintln!("countersign: {error}");
     match error {
         PolicyFileError::After { .. } | PolicyFileError::Edit(_) => ExitCode::FAILURE,
-        PolicyFileError::Before { .. } | PolicyFileError::File(_) => ExitCode::from(2),
+        PolicyFileError::Before { .. }
+        | PolicyFileError::Absent { .. }
+        | PolicyFileError::File(_) => ExitCode::from(2),
     }
 }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{Log, asked_to_stop, notify_ready, notify_status};
+use super::daemon::{Log, asked_to_stop, keep_watchdog, notify_ready, notify_status};
 use crate::gate::{Gate, Settings, Standing, attend, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
@@ -142,6 +142,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     let appeared = Arc::new(Notify::new());
     let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared)));
     let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
+    let watchdog = listener.path().map(|path| tokio::spawn(keep_watchdog(path)));
     let told = async {
         told.await;
         watching.abort();
@@ -150,6 +151,9 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify_ready();
     serve(gate, listener, told).await;
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
     ExitCode::SUCCESS
 }
 

@@ -22,6 +22,12 @@ pub enum PolicyFileError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// There is none.
+    #[error("there is no policy {}; countersign registry add begins one", path.display())]
+    Absent {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// The edit cannot be made.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -54,8 +60,7 @@ impl PolicyFile {
     pub fn open(path: &Path) -> Result<Self, PolicyFileError> {
         let found = Found::read(path)?;
         if !found.exists() {
-            let error = io::Error::from(io::ErrorKind::NotFound);
-            return Err(FileError::Io { path: path.to_owned(), error }.into());
+            return Err(PolicyFileError::Absent { path: path.to_owned() });
         }
         Self::of(found)
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Each room, and the rooms it may know.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("image", &[]),
     ("json", &[]),
     ("request", &["image", "json"]),
@@ -13,34 +13,40 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("source", &["image"]),
     ("gate", &["image", "json", "request", "trust", "policy", "source"]),
     ("doctor", &["image", "policy", "trust", "source", "gate"]),
+    ("edit", &["json"]),
+    ("node", &["edit", "policy", "source", "doctor"]),
     ("server", &["gate", "policy", "request"]),
     ("proxy", &["server"]),
     (
         "cli",
         &[
-            "image", "json", "request", "trust", "policy", "source", "gate", "doctor", "server",
-            "proxy",
+            "image", "json", "request", "trust", "policy", "source", "gate", "doctor", "edit",
+            "node", "server", "proxy",
         ],
     ),
 ];
 
 /// What stands below these places alone.
-const ONLY_IN: [(&str, &[&str]); 11] = [
+const ONLY_IN: [(&str, &[&str]); 15] = [
     ("clap", &["cli/"]),
     ("hyper", &["server/", "source/"]),
     ("hyper_rustls", &["source/"]),
     ("hyper_util", &["server/", "source/"]),
     ("hyperlocal", &["source/"]),
     ("ring", &["trust/crypto.rs"]),
-    ("rustix", &["proxy/carry.rs"]),
+    ("rustix::pipe", &["proxy/carry.rs"]),
+    ("rustix::process", &["node/engine.rs"]),
     ("rustls::crypto", &["source/"]),
+    ("similar", &["edit/"]),
     ("toml", &["policy/"]),
+    ("toml_edit", &["edit/"]),
     ("webpki", &["source/verifier.rs", "trust/certificate.rs"]),
     ("x509_parser", &["trust/certificate.rs"]),
+    ("zip", &["edit/bundle.rs"]),
 ];
 
 /// The rooms that are given bytes and the time, and what they therefore do without.
-const PURE: [&str; 5] = ["image/", "json/", "request/", "trust/", "policy/"];
+const PURE: [&str; 6] = ["image/", "json/", "request/", "trust/", "policy/", "edit/"];
 const IMPURE: [&str; 6] =
     ["std::env", "std::fs", "std::net", "std::process", "std::thread", "tokio"];
 

@@ -14,6 +14,7 @@
 mod aftermath;
 mod builder;
 mod check;
+mod commands;
 mod doctor;
 mod doors;
 mod house_rules;
@@ -26,6 +27,7 @@ mod packaging;
 mod platforms;
 mod proxy;
 mod repositories;
+mod restarts;
 mod scene;
 mod socket;
 mod static_server;
