@@ -83,12 +83,13 @@ impl Paint {
     pub(super) fn diff(&self, file: &str, before: &str, after: &str) -> String {
         let mut text = self.paint("39", &format!("--- {file}\n+++ {file}")) + "\n";
         for line in diff(before, after) {
-            text += &match line {
+            let line = match line {
                 Line::Place(place) => self.paint("36", &place),
                 Line::Kept(line) => format!(" {line}"),
                 Line::Added(line) => self.paint("32", &format!("+{line}")),
                 Line::Removed(line) => self.paint("31", &format!("-{line}")),
             };
+            text.push_str(&line);
             text.push('\n');
         }
         text

@@ -128,10 +128,11 @@ enum Refusal {
     )]
     Flag { flagged: Vec<String>, file: PathBuf },
     #[error(
-        "the engine has a managed plugin called {0}, which it would ask instead\n  to do: docker \
-         plugin rm -f {0}; find out who made it"
+        "the engine has a managed plugin called {name}, which it would ask instead of the \
+         socket\n  to do: where that is countersign itself, name it in {} by hand and restart the \
+         engine; else docker plugin rm -f {name}, and find out who made it", file.display()
     )]
-    Managed(String),
+    Managed { name: String, file: PathBuf },
     #[error("{}: {cause}\n  to do: mend the file by hand, and run this again", file.display())]
     DaemonJson { file: PathBuf, cause: String },
     #[error(
@@ -197,11 +198,11 @@ fn enable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Refusal> {
     if args.consent.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(name) = runtime.block_on(managed_namesake(engine, plugin)) {
+        return Err(Refusal::Managed { name, file: setup.file });
+    }
     plugin_answers(runtime, &host, &socket, systemd.as_ref(), args)?;
     ok("the plugin answers");
-    if let Some(name) = runtime.block_on(managed_namesake(engine, plugin)) {
-        return Err(Refusal::Managed(name));
-    }
     if let Some(refused) = args.consent.refused("Have the engine ask the plugin from now on?") {
         return Ok(refused);
     }

@@ -67,7 +67,7 @@ struct Add {
     #[arg(long, conflicts_with = "ca")]
     ca_from_docker: bool,
 
-    /// Its Notary server, where that is not at https://HOST
+    /// Its Notary server, where that is not the registry's own
     #[arg(long, value_name = "URL")]
     trust_server: Option<String>,
 

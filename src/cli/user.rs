@@ -228,21 +228,19 @@ fn key_id(written: &str, keys: &[Key]) -> Result<String, String> {
     if let Ok(id) = written.parse::<KeyId>() {
         return Ok(id.to_string());
     }
-    let is_beginning = written.len() >= LEAST_DIGITS && !written.is_empty();
+    let is_beginning = written.len() >= LEAST_DIGITS;
     let mut fitting: Vec<_> = keys.iter().filter_map(|key| key.id.as_deref()).collect();
     fitting.retain(|id| is_beginning && id.starts_with(written));
     fitting.dedup();
-    match fitting.as_slice() {
-        [id] => Ok((*id).to_owned()),
-        _ => {
-            let there: Vec<_> = keys.iter().filter_map(|key| key.id.as_deref()).collect();
-            let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-            Err(format!(
-                "{written:?} is not a key's ID (64 hex digits), nor the beginning of one of their \
-                 keys ({LEAST_DIGITS} digits at least); they have {there}"
-            ))
-        }
+    if let [id] = fitting.as_slice() {
+        return Ok((*id).to_owned());
     }
+    let there: Vec<_> = keys.iter().filter_map(|key| key.id.as_deref()).collect();
+    let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+    Err(format!(
+        "{written:?} is not a key's ID (64 hex digits), nor the beginning of one of their keys \
+         ({LEAST_DIGITS} digits at least); they have {there}"
+    ))
 }
 
 #[derive(Serialize)]

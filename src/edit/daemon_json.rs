@@ -54,19 +54,16 @@ pub fn name_plugin(text: &str, name: &str) -> Result<String, DaemonJsonError> {
             let list = slice(body, member.value.clone())?;
             edited.replace_range(member.value.clone(), &appended(list, name)?);
         }
-        None => match members.last() {
-            Some(last) => {
-                let space = space_before(body, last.key);
-                edited.insert_str(last.value.end, &format!(",{space}{KEY:?}: [{name:?}]"));
-            }
-            None => {
-                let (open, close) = (body.find('{'), body.rfind('}'));
-                let (Some(open), Some(close)) = (open, close) else {
-                    return Err(DaemonJsonError::Unforeseen);
-                };
-                edited.replace_range(open + 1..close, &format!("\n  {KEY:?}: [{name:?}]\n"));
-            }
-        },
+        None if members.is_empty() => {
+            let (open, close) = (body.find('{'), body.rfind('}'));
+            let (open, close) = open.zip(close).ok_or(DaemonJsonError::Unforeseen)?;
+            edited.replace_range(open + 1..close, &format!("\n  {KEY:?}: [{name:?}]\n"));
+        }
+        None => {
+            let end = members.last().ok_or(DaemonJsonError::Unforeseen)?;
+            let space = space_before(body, end.key);
+            edited.insert_str(end.value.end, &format!(",{space}{KEY:?}: [{name:?}]"));
+        }
     }
     let mut wanted = before;
     wanted.plugins.push(name.to_owned());
@@ -202,13 +199,13 @@ fn appended(list: &str, name: &str) -> Result<String, DaemonJsonError> {
         return Ok(format!("[{name:?}]"));
     }
     let elements = elements(list)?;
-    let Some((_, last)) = elements.last() else { return Ok(format!("[{name:?}]")) };
-    let space = match space_before(list, last.start) {
+    let Some((_, end)) = elements.last() else { return Ok(format!("[{name:?}]")) };
+    let space = match space_before(list, end.start) {
         "" if elements.len() == 1 => " ",
         space => space,
     };
     let mut list = list.to_owned();
-    list.insert_str(last.end, &format!(",{space}{name:?}"));
+    list.insert_str(end.end, &format!(",{space}{name:?}"));
     Ok(list)
 }
 

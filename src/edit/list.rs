@@ -8,11 +8,11 @@ pub(super) fn add(list: &mut Array, names: &[impl AsRef<str>]) {
         if list.iter().any(|value| value.as_str() == Some(name)) {
             continue;
         }
-        let Some(last) = list.len().checked_sub(1) else {
+        let Some(end) = list.len().checked_sub(1) else {
             list.push(name);
             continue;
         };
-        let indent = split(&raw_prefix(list, last)).1;
+        let indent = split(&raw_prefix(list, end)).1;
         if !indent.contains('\n') {
             list.push(name);
             continue;
@@ -21,7 +21,7 @@ pub(super) fn add(list: &mut Array, names: &[impl AsRef<str>]) {
         let behind = if list.trailing_comma() {
             list.trailing().as_str().unwrap_or_default().to_owned()
         } else {
-            take_suffix(list, last)
+            take_suffix(list, end)
         };
         let (own, rest) = split(&behind);
         let indent = indent.rsplit_once('\n').map_or("", |(_, indent)| indent).to_owned();
@@ -35,7 +35,7 @@ pub(super) fn add(list: &mut Array, names: &[impl AsRef<str>]) {
         if !had_comma {
             list.set_trailing("");
             list.set_trailing_comma(false);
-            set_suffix(list, last + 1, &format!("\n{closing}"));
+            set_suffix(list, end + 1, &format!("\n{closing}"));
         }
     }
 }

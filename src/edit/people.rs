@@ -133,13 +133,9 @@ impl Draft {
 
     fn team(&self, team: &str) -> Result<Vec<String>, EditError> {
         let there = self.teams();
-        match there.iter().find(|(name, _)| name == team) {
-            Some((_, members)) => Ok(members.clone()),
-            None => {
-                let there = there.iter().map(|(name, _)| name.as_str());
-                Err(EditError::absent("team", team, there))
-            }
-        }
+        let names = there.iter().map(|(name, _)| name.as_str());
+        let error = EditError::absent("team", team, names);
+        there.into_iter().find(|(name, _)| name == team).map(|(_, members)| members).ok_or(error)
     }
 
     fn user(&mut self, user: &str) -> Result<&mut dyn TableLike, EditError> {

@@ -9,12 +9,20 @@ use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::stage::Stage;
 
+/// The stories in which engines of other versions take part, too.
+pub const EVERYWHERE: &[(&str, crate::stage::Story)] = &[(
+    concat!(module_path!(), "::from_nothing_to_enforcement_and_back"),
+    from_nothing_to_enforcement_and_back,
+)];
+
 crate::stories![
     from_nothing_to_enforcement_and_back,
     a_dead_plugin_changes_nothing,
     undoes_itself_where_the_engine_does_not_answer,
     gets_out_while_the_plugin_is_dead,
+    an_engine_that_ends_starts_again_as_it_was,
     leaves_an_engine_with_a_flag_alone,
+    leaves_an_engine_with_a_managed_plugin_of_that_name_alone,
     a_user_added_by_bundle_and_team_signs_what_runs,
 ];
 
@@ -45,8 +53,8 @@ fn countersign(
 
 fn enable(stage: &Stage, engine: &Engine<'_>, plugin: &Plugin<'_>, more: &[&str]) -> Outcome {
     let files = plugin.files();
-    let (config, state) = (files.policy.to_str().unwrap(), files.state.to_str().unwrap());
-    let places = ["--config", config, "--state-dir", state];
+    let [policy, memory] = [&files.policy, &files.state].map(|path| path.to_str().unwrap());
+    let places = ["--config", policy, "--state-dir", memory];
     countersign(stage, engine, plugin.name(), "enable", &[&places, more].concat())
 }
 
@@ -154,6 +162,39 @@ fn gets_out_while_the_plugin_is_dead(stage: &Stage) {
         .and_says("the engine answers");
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
     engine.docker(format!("run --rm {app}:2")).expect_ok();
+}
+
+/// An engine that finds its plugin gone when it reloads ends: the file it starts with again must
+/// not name it.
+fn an_engine_that_ends_starts_again_as_it_was(stage: &Stage) {
+    let (app, policy) = stage.signed_app();
+    let (engine, file, before) = unguarded(stage);
+    let plugin = Plugin::start(stage, &policy, &engine);
+    let pid = stage.script(&["engine", "pid", engine.name()]);
+    let reload = format!("kill -KILL {}; kill -HUP {}", plugin.pid(), pid.text());
+    enable(stage, &engine, &plugin, &["--yes", "--timeout", "60", "--reload-command", &reload])
+        .expect_code(1)
+        .and_says("the engine does not ask the plugin: the engine's process has ended")
+        .and_says("was put back, and the engine does not answer yet");
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    stage.script(&["engine", "restart", engine.name()]);
+    engine.docker(format!("run --rm {app}:1")).expect_ok();
+}
+
+fn leaves_an_engine_with_a_managed_plugin_of_that_name_alone(stage: &Stage) {
+    let (_, policy) = stage.signed_app();
+    let (engine, file, before) = unguarded(stage);
+    let plugin = Plugin::start(stage, &policy, &engine);
+    let folder = stage.dir().join("managed");
+    fs::create_dir_all(folder.join("rootfs")).unwrap();
+    fs::write(folder.join("rootfs/file"), "").unwrap();
+    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config.json");
+    fs::copy(manifest, folder.join("config.json")).unwrap();
+    engine.docker(format!("plugin create {} {}", plugin.name(), folder.display())).expect_ok();
+    enable(stage, &engine, &plugin, &["--yes"])
+        .expect_code(2)
+        .and_says(format!("a managed plugin called {}", plugin.name()));
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
 }
 
 fn leaves_an_engine_with_a_flag_alone(stage: &Stage) {

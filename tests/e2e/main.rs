@@ -120,7 +120,10 @@ fn main() {
     for make in OTHER_ENGINES {
         let by_store =
             if make.containerd_store { containerd_store::STORIES } else { watch::STORIES };
+        // What an engine makes of a reload has nothing to do with where it keeps images.
+        let reloads = if make.containerd_store { &[] } else { enable::EVERYWHERE };
         let stories = recorded::STORIES.iter().chain(races::STORIES).chain(by_store);
+        let stories = stories.chain(reloads);
         trials.extend(stories.map(|story| trial(story, make)));
     }
     if fuzz::Asked::read().is_some() {
