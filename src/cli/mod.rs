@@ -9,11 +9,15 @@ mod disable;
 mod doctor;
 mod edit;
 mod enable;
+mod explain;
 mod paint;
 mod proxy;
 mod registry;
+mod report;
+mod scan;
 mod serve;
 mod team;
+mod tree;
 mod user;
 
 use std::process::ExitCode;
@@ -48,14 +52,16 @@ enum Command {
     Registry(registry::Args),
     User(user::Args),
     Team(team::Args),
+    Explain(explain::Args),
+    Scan(scan::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
 }
 
 /// Reads the command line and does what it says.
 ///
-/// Exit codes: 0 done (`check`: all allowed); 1 refused (`check`: at least one denied) or
-/// failed while running; 2 could not begin: usage, configuration, state directory.
+/// Exit codes: 0 done (`check`, `explain`, `scan`: all allowed); 1 refused (these: at least one
+/// denied) or failed while running; 2 could not begin: usage, configuration, state directory.
 /// `doctor` has its own, which monitoring systems know: 0 nothing worse than notes, 1
 /// warnings, 2 problems, 3 could not begin.
 pub fn run() -> ExitCode {
@@ -71,6 +77,8 @@ pub fn run() -> ExitCode {
         Command::Registry(args) => registry::run(&args),
         Command::User(args) => user::run(&args),
         Command::Team(args) => team::run(&args),
+        Command::Explain(args) => explain::run(args),
+        Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
     }

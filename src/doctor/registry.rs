@@ -49,21 +49,31 @@ const TRUST_SERVER: Steps = Steps {
 pub async fn test_registry(remote: &Remote) -> Vec<Finding> {
     let mut findings = Vec::new();
     let registry = remote.registry();
-    if reached(&REGISTRY, registry.host(), &mut findings).await {
+    if reached(&REGISTRY, registry.host(), remote.registry_proxy(), &mut findings).await {
         let answer = registry.greet(Deadline::after(NETWORK)).await;
         answered(&REGISTRY, registry.host(), answer, &mut findings);
     }
     let server = remote.trust_server();
-    if reached(&TRUST_SERVER, server.host(), &mut findings).await {
+    if reached(&TRUST_SERVER, server.host(), remote.proxy(), &mut findings).await {
         let answer = server.greet(Deadline::after(NETWORK)).await.map(|_| ());
         answered(&TRUST_SERVER, server.host(), answer, &mut findings);
     }
     findings
 }
 
-/// Name and connection.
-async fn reached(steps: &Steps, host: &str, findings: &mut Vec<Finding>) -> bool {
+/// Name and connection. Behind an HTTP proxy these are the proxy's business.
+async fn reached(
+    steps: &Steps,
+    host: &str,
+    proxy: Option<&str>,
+    findings: &mut Vec<Finding>,
+) -> bool {
     let Steps { what, setting, why, .. } = steps;
+    if let Some(proxy) = proxy {
+        let title = format!("{what} {host} is asked through the proxy {proxy}");
+        findings.push(Finding::ok(steps.connection, title));
+        return true;
+    }
     let addresses = match resolve(host).await {
         Ok(addresses) => addresses,
         Err(cause) => {
@@ -126,6 +136,7 @@ fn answered(
     match error.kind() {
         "tls" => findings.push(problem(steps.tls)),
         "unauthorized" => findings.extend([tls(), problem(steps.login)]),
+        "proxy" => findings.push(problem(steps.connection)),
         // Another than the server itself may be what did not answer: where tokens come from.
         "timeout" | "unreachable" => findings.push(problem(steps.api)),
         _ => findings.extend([tls(), problem(steps.api)]),

@@ -34,7 +34,22 @@ pub(super) struct Assessment<'a> {
 /// data is there as long as the assessment is.
 type HeldKey = (KeyId, Vec<*const Certificate>);
 
-impl Assessment<'_> {
+impl<'a> Assessment<'a> {
+    /// Of this trust data, by this policy, at this time.
+    pub fn new(policy: &'a Policy, data: &'a TrustData, now: Timestamp) -> Self {
+        Self { policy, data, now, holders: RefCell::default() }
+    }
+
+    /// Everyone who signed something about `tag`, with what they signed and what is to be said
+    /// against it, where `released` is released.
+    pub fn account(&self, tag: &str, released: Option<Digest>) -> Vec<(Claim, Signer)> {
+        let with_signer = |claim: Claim| {
+            let signer = self.signer(&claim, released);
+            (claim, signer)
+        };
+        self.data.claims(tag, self.now).into_iter().map(with_signer).collect()
+    }
+
     /// Whether what is released under the reference's tag may run.
     pub fn tag(&self, reference: &Reference, tag: &Tag) -> Result<Grant, Reason> {
         if let Some(digest) = self.data.released(tag.as_str(), self.now) {
@@ -80,9 +95,10 @@ impl Assessment<'_> {
     fn any_tag(&self, digests: &[Digest], first: Option<&Tag>) -> Option<Result<Grant, Reason>> {
         let mut best: Option<Result<Grant, Reason>> = None;
         for &digest in digests {
-            let mut tags = self.data.tags_of(digest, self.now);
-            tags.sort_by_key(|tag| Some(*tag) != first.map(Tag::as_str));
-            for tag in tags.into_iter().take(MAX_TAGS) {
+            let first = first.map(Tag::as_str);
+            let first = first.filter(|tag| self.data.released(tag, self.now) == Some(digest));
+            let others = self.data.released_as(digest, self.now).filter(|tag| Some(*tag) != first);
+            for tag in first.into_iter().chain(others).take(MAX_TAGS) {
                 let outcome = self.approve(tag, digest);
                 if outcome.is_ok() {
                     return Some(outcome);
@@ -167,8 +183,7 @@ impl Assessment<'_> {
 
     /// Everyone who signed `tag`, with what is to be said against each signature.
     fn signers(&self, tag: &str, released: Option<Digest>) -> Vec<Signer> {
-        let claims = self.data.claims(tag, self.now);
-        claims.into_iter().map(|claim| self.signer(&claim, released)).collect()
+        self.account(tag, released).into_iter().map(|(_, signer)| signer).collect()
     }
 
     fn holder(&self, key: &SigningKey) -> Holder {

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::document::{ConfigError, Document, RegistryEntry, RuleEntry, UserEntry};
 use super::guard::Rule;
-use super::rules::{DockerConfig, Policy, Registry, User, UserKey};
+use super::rules::{DockerConfig, Policy, Proxy, Registry, User, UserKey};
 use crate::image::Repository;
 use crate::request::Permission;
 use crate::trust::KeyId;
@@ -32,7 +32,7 @@ impl Policy {
     }
 }
 
-struct Builder<'b> {
+pub(super) struct Builder<'b> {
     text: &'b str,
     read: ReadFile<'b>,
 }
@@ -40,6 +40,8 @@ struct Builder<'b> {
 impl Builder<'_> {
     fn policy(&self, document: Document) -> Result<Policy, ConfigError> {
         let trust = document.trust_configuration;
+        let registries = self.registries(document.registries)?;
+        let freshness = self.freshness(&trust, &registries)?;
         let users_ca = match &trust.users_ca {
             Some(ca) => self.authorities(ca, "users_ca")?,
             None => Vec::new(),
@@ -59,7 +61,7 @@ impl Builder<'_> {
         Ok(Policy {
             enforced: trust.require_content_trust,
             required_teams,
-            registries: self.registries(document.registries)?,
+            registries,
             teams,
             users,
             users_ca,
@@ -68,6 +70,7 @@ impl Builder<'_> {
             allowed: self.permissions(document.api)?,
             guard_mode: document.guard.mode,
             rules: self.rules(document.rules)?,
+            freshness,
         })
     }
 
@@ -201,6 +204,18 @@ impl Builder<'_> {
             }
             None => None,
         };
+        let proxy = match &entry.proxy {
+            None => Proxy::Environment,
+            Some(proxy) if proxy.get_ref() == "none" => Proxy::None,
+            Some(proxy) if proxy.get_ref().starts_with("http://") => {
+                Proxy::Url(proxy.get_ref().clone())
+            }
+            // Not repeated: it may hold a password.
+            Some(proxy) => {
+                let what = "proxy must be \"none\", or a URL that starts with http://".to_owned();
+                return Err(self.error(proxy, what));
+            }
+        };
         let docker_config = match &entry.docker_config {
             Some(path) => Some(DockerConfig(self.file(path, path.get_ref())?)),
             None => None,
@@ -213,7 +228,7 @@ impl Builder<'_> {
             },
             trust_on_first_use: entry.trust_on_first_use,
         };
-        Ok(Registry { host, ca, trust_server, docker_config, root })
+        Ok(Registry { host, ca, trust_server, proxy, docker_config, root })
     }
 
     /// A host address is what stands before the first slash of a reference.
@@ -270,7 +285,16 @@ impl Builder<'_> {
                 let what = format!("there are two rules for {repository}");
                 return Err(self.error(&entry.repository, what));
             }
-            rules.push(Rule { repository, allow_host_access: entry.allow_host_access });
+            let offline_grace = match &entry.offline_grace {
+                Some(grace) => Some(self.grace(grace)?),
+                None => None,
+            };
+            let allow_host_access = entry.allow_host_access;
+            if allow_host_access.is_none() && offline_grace.is_none() {
+                let what = "a rule that says nothing: give it allow_host_access or offline_grace";
+                return Err(self.error(&entry.repository, what.to_owned()));
+            }
+            rules.push(Rule { repository, allow_host_access, offline_grace });
         }
         Ok(rules)
     }
@@ -319,7 +343,7 @@ impl Builder<'_> {
         })
     }
 
-    fn error<T>(&self, place: &Spanned<T>, what: String) -> ConfigError {
+    pub(super) fn error<T>(&self, place: &Spanned<T>, what: String) -> ConfigError {
         let Range { start, end } = place.span();
         ConfigError::at(self.text, start..end, what)
     }

@@ -11,6 +11,7 @@ use super::rules::Policy;
 use super::verdict::{Grant, Verdict};
 use crate::image::{Repository, RepositoryPattern};
 use crate::request::HostAccess;
+use crate::trust::notary::Grace;
 
 /// What is done about access to the host (`[guard] mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -29,7 +30,8 @@ pub enum GuardMode {
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub repository: RepositoryPattern,
-    pub allow_host_access: bool,
+    pub allow_host_access: Option<bool>,
+    pub offline_grace: Option<Grace>,
 }
 
 impl Policy {
@@ -40,11 +42,21 @@ impl Policy {
 
     /// Whether the most specific rule for a repository allows access to the host.
     fn allows_host_access(&self, repository: &Repository) -> bool {
+        self.rule(repository, |rule| rule.allow_host_access).unwrap_or(false)
+    }
+
+    /// What the most specific of the rules for a repository says that say anything about it.
+    pub(super) fn rule<T>(
+        &self,
+        repository: &Repository,
+        says: impl Fn(&Rule) -> Option<T>,
+    ) -> Option<T> {
         self.rules
             .iter()
             .filter(|rule| rule.repository.matches(repository))
-            .max_by_key(|rule| rule.repository.specificity())
-            .is_some_and(|rule| rule.allow_host_access)
+            .filter_map(|rule| Some((rule.repository.specificity(), says(rule)?)))
+            .max_by(|(one, _), (other, _)| one.cmp(other))
+            .map(|(_, said)| said)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Is what is demanded met?
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -192,13 +191,8 @@ impl Case<'_> {
     ) -> Result<Assessment<'a>, Reason> {
         let reference = reference.to_owned();
         match data {
-            Ok(data) => match data.check_current(self.now) {
-                Ok(()) => Ok(Assessment {
-                    policy: self.policy,
-                    data,
-                    now: self.now,
-                    holders: RefCell::default(),
-                }),
+            Ok(data) => match data.check_within(self.now, self.evidence.grace(repository)) {
+                Ok(()) => Ok(Assessment::new(self.policy, data, self.now)),
                 Err(fault) => Err(Reason::TrustData { repository: repository.clone(), fault }),
             },
             Err(Gap::NoTrustData) => Err(Reason::NoTrustData { reference }),

@@ -8,6 +8,7 @@
 
 use std::fmt::{self, Write};
 
+use super::evidence::Gap;
 use super::holder::Bar;
 use super::reason::{Found, Place, Reason};
 use super::verdict::{Doubt, Refusal, Signer};
@@ -287,7 +288,8 @@ fn one_signer(signer: &Signer) -> String {
     }
 }
 
-fn why_not(doubt: Doubt) -> String {
+/// Why a signature does not count, as a part of a sentence about it.
+pub(super) fn why_not(doubt: Doubt) -> String {
     match doubt {
         Doubt::UnknownKey => "which nobody in the policy holds".to_owned(),
         Doubt::OtherDigest(digest) => format!("but as another image, {digest}"),
@@ -311,6 +313,17 @@ fn why_not(doubt: Doubt) -> String {
         }
         Doubt::Role(Objection::SharedFile) => {
             "which does not count: its file was signed as targets/releases".to_owned()
+        }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTrustData => f.write_str("its trust server has no trust data for it"),
+            Self::Unregistered => f.write_str("its registry is not registered"),
+            Self::Unavailable { cause, .. } => f.write_str(cause),
+            Self::Refused(fault) => write!(f, "its trust data cannot be relied on: {fault}"),
         }
     }
 }

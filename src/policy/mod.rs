@@ -9,6 +9,7 @@
 //! - [`unread`]: which signed digests have to be looked into, to know what they cover.
 //! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
 //!   last (`guard`, `paths`).
+//! - [`explain`]: the same evidence, told as a tree for people.
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
 mod assess;
@@ -16,6 +17,8 @@ mod binding;
 mod build;
 mod document;
 mod evidence;
+mod explain;
+mod freshness;
 mod guard;
 mod holder;
 mod judge;
@@ -30,12 +33,15 @@ mod verdict;
 pub use binding::unread;
 pub use document::{ConfigError, OnViolation};
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
+pub use explain::{
+    Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart, explain,
+};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
 pub use judge::judge;
 pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Found, Place, Reason, Shortfall};
-pub use rules::{DockerConfig, Policy, Registry};
+pub use rules::{DockerConfig, Policy, Proxy, Registry};
 pub use survey::{TeamState, UserKeyState};
 pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};

@@ -72,7 +72,10 @@ impl Policy {
 
     /// The repositories whose images may reach the host, as `[[rules]]` names them.
     pub fn host_access(&self) -> impl Iterator<Item = &RepositoryPattern> {
-        self.rules.iter().filter(|rule| rule.allow_host_access).map(|rule| &rule.repository)
+        self.rules
+            .iter()
+            .filter(|rule| rule.allow_host_access == Some(true))
+            .map(|rule| &rule.repository)
     }
 
     /// What `[api]` allows that is denied by default.

@@ -18,6 +18,7 @@ mod containerd_store;
 mod doctor;
 mod effect;
 mod enable;
+mod explain;
 mod faults;
 mod fuzz;
 mod host_access;
@@ -33,6 +34,7 @@ mod prepared;
 mod races;
 mod recorded;
 mod relay;
+mod scan;
 mod stage;
 mod story_ci;
 mod story_clusters;
@@ -93,6 +95,8 @@ fn main() {
         watch::STORIES,
         doctor::STORIES,
         enable::STORIES,
+        scan::STORIES,
+        explain::STORIES,
         managed::STORIES,
         faults::STORIES,
         platforms::STORIES,
