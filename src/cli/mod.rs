@@ -18,6 +18,7 @@ mod scan;
 mod serve;
 mod team;
 mod tree;
+mod trust;
 mod user;
 
 use std::process::ExitCode;
@@ -56,12 +57,14 @@ enum Command {
     Scan(scan::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
+    Trust(trust::Args),
 }
 
 /// Reads the command line and does what it says.
 ///
 /// Exit codes: 0 done (`check`, `explain`, `scan`: all allowed); 1 refused (these: at least one
-/// denied) or failed while running; 2 could not begin: usage, configuration, state directory.
+/// denied; `trust`: nothing is kept of the repository, or it was not forgotten after all) or
+/// failed while running; 2 could not begin: usage, configuration, state directory.
 /// `doctor` has its own, which monitoring systems know: 0 nothing worse than notes, 1
 /// warnings, 2 problems, 3 could not begin.
 pub fn run() -> ExitCode {
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
+        Command::Trust(args) => trust::run(&args),
     }
 }
 

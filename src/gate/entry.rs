@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::refresh::{Failing, Kept};
@@ -86,12 +85,6 @@ impl Entry {
     /// What is kept.
     pub fn kept(&self) -> Option<Kept> {
         self.state().kept.clone()
-    }
-
-    /// What is kept, where it is in date.
-    pub fn current(&self, now: Timestamp) -> Option<Kept> {
-        let state = self.state();
-        state.kept.as_ref().filter(|kept| kept.data.check_current(now).is_ok()).cloned()
     }
 
     /// How long a question has been under way; zero where there is none.

@@ -22,6 +22,7 @@ mod rehearsal;
 mod repositories;
 mod seen;
 mod sighting;
+mod stored;
 mod watch;
 
 use std::path::PathBuf;
@@ -45,7 +46,8 @@ pub use doors::{Door, Standing, attend, doors};
 pub use refresh::remedy;
 pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
-pub use seen::load as load_history;
+pub use seen::{Forgotten, Seen, look as look_seen, reset};
+pub use stored::{Unusable, stored};
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself

@@ -111,7 +111,7 @@ impl Repositories {
         };
         let entry = self.entry(repository);
         let one = One { all: self, repository, registered, entry: &entry };
-        let on_node = match entry.current(question.now) {
+        let on_node = match one.current(question.now) {
             Some(kept) => Ok(kept),
             None => one.load(question.now).await,
         };

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::build::ALLOWED_BY_DEFAULT;
-use super::holder::{Bar, listed_bar};
+use super::holder::{Bar, Holder, listed_bar};
 use super::rules::Policy;
 use crate::image::RepositoryPattern;
 use crate::request::Permission;
-use crate::trust::KeyId;
 use crate::trust::certificate::Certificate;
+use crate::trust::{KeyId, SigningKey};
 
 /// A key of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,15 @@ impl Policy {
             members,
             can_sign: members.iter().any(|member| certified || able.contains(member.as_str())),
         })
+    }
+
+    /// The user who holds a key, and why it does not count now, if so.
+    pub fn user_of(&self, key: &SigningKey, now: Timestamp) -> Option<(String, Option<Bar>)> {
+        match self.holder(key, now) {
+            Holder::User(name) => Some((name, None)),
+            Holder::Barred(name, bar) => Some((name, Some(bar))),
+            Holder::Unknown => None,
+        }
     }
 
     /// The CAs whose certificates name users.

@@ -10,6 +10,7 @@
 //! the clock.
 
 mod auth;
+mod caller;
 mod challenge;
 mod clock;
 mod containers;
@@ -25,6 +26,8 @@ mod https;
 mod inspect;
 mod inventory;
 mod node;
+mod node_id;
+mod place;
 mod plugin;
 mod preface;
 mod reach;
@@ -41,6 +44,7 @@ mod unavailable;
 mod url;
 mod verifier;
 
+pub use caller::{Caller, tell_host};
 pub use clock::{Deadline, now};
 pub use containers::Running;
 pub use credentials::{Credentials, CredentialsError};
@@ -58,7 +62,7 @@ pub use preface::{Greeted, greet};
 pub use reach::{connect, resolve};
 pub use registry::Registry;
 pub use remote::{RegistrySettings, Remote, SettingsError};
-pub use store::{Store, StoreError};
+pub use store::{Aside, Lock, Store, StoreError};
 pub use tls::{BundleError, TlsError, certificates};
 pub use trust_server::TrustServer;
 pub use unavailable::{Place, Unavailable};

@@ -38,6 +38,7 @@ mod scan;
 mod stage;
 mod story_ci;
 mod story_clusters;
+mod trust;
 mod unguarded;
 mod verdicts;
 mod watch;
@@ -99,6 +100,7 @@ fn main() {
         explain::STORIES,
         managed::STORIES,
         faults::STORIES,
+        trust::STORIES,
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,

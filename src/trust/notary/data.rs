@@ -117,6 +117,11 @@ impl TrustData {
         self.roles.iter().map(|loaded| &loaded.file).find(|file| file.role == *role)
     }
 
+    /// The keys that really signed a targets or delegation file; none for other roles.
+    pub fn signers(&self, role: &Role) -> &[SigningKey] {
+        self.file(role).map_or(&[], |file| &file.signers)
+    }
+
     /// Every file it was made of: its role, version, and when it runs out.
     pub fn files(&self) -> impl Iterator<Item = (&Role, u64, Timestamp)> {
         let base = self.headers.iter().map(|(role, header)| (role, header));
@@ -170,6 +175,15 @@ impl TrustData {
         merged(first.into_iter().flatten(), second.into_iter().flatten())
             .filter(|Reverse(tag)| tag.parse::<Tag>().is_ok())
             .filter_map(move |Reverse(tag)| self.released(tag, now))
+    }
+
+    /// The tags that are released, in order.
+    pub fn released_tags(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let mut roles = self.released_roles(now).map(|loaded| loaded.file.tags.names());
+        let (first, second) = (roles.next(), roles.next());
+        merged(first.into_iter().flatten(), second.into_iter().flatten())
+            .filter(|tag| tag.parse::<Tag>().is_ok())
+            .filter(move |tag| self.released(tag, now).is_some())
     }
 
     /// The tags that any role names with `digest`, released or not, in order: for
