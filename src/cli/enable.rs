@@ -243,9 +243,10 @@ fn plan(
     let fault = |cause: String| Refusal::DaemonJson { file: setup.file.clone(), cause };
     let found = Found::read(&setup.file).map_err(|error| Refusal::Other(error.to_string()))?;
     let text = name_plugin(found.text(), plugin).map_err(|error| fault(error.to_string()))?;
-    let own =
-        setup.daemon.as_ref().zip(systemd).filter(|(daemon, systemd)| systemd.started(daemon));
-    let drop_in = own.map(|(_, systemd)| systemd.wanted(plugin)).transpose();
+    // One that does not run is taken for systemd's.
+    let starts_it =
+        |systemd: &&Systemd| setup.daemon.as_ref().is_none_or(|daemon| systemd.started(daemon));
+    let drop_in = systemd.filter(starts_it).map(|systemd| systemd.wanted(plugin)).transpose();
     let drop_in = drop_in.map_err(|error| Refusal::Other(error.to_string()))?.flatten();
     if text == found.text() && drop_in.is_none() {
         return Ok(None);
@@ -282,9 +283,10 @@ fn plugin_answers(
 fn write(setup: &EngineSetup, change: Option<&Change>) -> Result<(), Refusal> {
     let Some(Change { found, text, drop_in }) = change else { return Ok(()) };
     let other = |error: &dyn std::fmt::Display| Refusal::Other(error.to_string());
-    let backup = found.back_up().map_err(|error| other(&error))?;
+    let is_new = text != found.text();
+    let backup = is_new.then(|| found.back_up()).transpose().map_err(|error| other(&error))?;
     found.replace(text).map_err(|error| other(&error))?;
-    if let Some(backup) = backup {
+    if let Some(backup) = backup.flatten() {
         println!("  what {} said is kept in {}", found.path().display(), backup.display());
     }
     let put_back = |refusal| match found.put_back() {

@@ -38,11 +38,16 @@ struct Cli {
 }
 
 const GETTING_STARTED: &str = r#"Getting started:
-  1. Write /etc/countersign/countersign.toml ("countersign help serve" shows one).
-  2. Try it without an engine:  countersign check registry.example.com/app:1.0
-  3. Start the plugin:          countersign serve
-  4. Tell the engine of it, in /etc/docker/daemon.json, and restart it:
-       "authorization-plugins": ["countersign"]"#;
+  1. Register the registry:     countersign registry add registry.example.com --ca ca.pem
+  2. Say who signs:             countersign user add jenkins ucp-bundle-jenkins.zip
+     and whose signature it takes:
+                                countersign team add CI jenkins --require
+  3. Try it without an engine:  countersign check registry.example.com/app:1.0
+  4. Switch it on:              countersign enable
+  5. And off, at any time:      countersign disable
+
+The commands of 1 and 2 write the policy, /etc/countersign/countersign.toml ("countersign help
+serve" shows one). They and "enable" show what they change, and ask."#;
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -64,7 +69,8 @@ enum Command {
 ///
 /// Exit codes: 0 done (`check`, `explain`, `scan`: all allowed); 1 refused (these: at least one
 /// denied; `trust`: nothing is kept of the repository, or it was not forgotten after all) or
-/// failed while running; 2 could not begin: usage, configuration, state directory.
+/// failed while running, with all as before (`enable`, `disable`, `registry`, `user`, `team`);
+/// 2 could not begin: usage, configuration, state directory.
 /// `doctor` has its own, which monitoring systems know: 0 nothing worse than notes, 1
 /// warnings, 2 problems, 3 could not begin.
 pub fn run() -> ExitCode {

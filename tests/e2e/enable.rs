@@ -21,6 +21,7 @@ crate::stories![
     undoes_itself_where_the_engine_does_not_answer,
     gets_out_while_the_plugin_is_dead,
     an_engine_that_ends_starts_again_as_it_was,
+    a_file_that_the_engine_does_not_read_goes_again,
     leaves_an_engine_with_a_flag_alone,
     leaves_an_engine_with_a_managed_plugin_of_that_name_alone,
     a_user_added_by_bundle_and_team_signs_what_runs,
@@ -194,6 +195,24 @@ fn leaves_an_engine_with_a_managed_plugin_of_that_name_alone(stage: &Stage) {
     enable(stage, &engine, &plugin, &["--yes"])
         .expect_code(2)
         .and_says(format!("a managed plugin called {}", plugin.name()));
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+}
+
+fn a_file_that_the_engine_does_not_read_goes_again(stage: &Stage) {
+    let (_, policy) = stage.signed_app();
+    let (engine, file, before) = unguarded(stage);
+    let plugin = Plugin::start(stage, &policy, &engine);
+    // The lab's engines have a /run of their own.
+    let elsewhere = PathBuf::from(format!("/run/{}.json", plugin.name()));
+    let other = stage.dir().join("other.json");
+    for (file, code, said) in [
+        (&elsewhere, 2, "the engine does not see"),
+        (&other, 1, "it carries out calls without asking the plugin"),
+    ] {
+        let named = ["--yes", "--timeout", "3", "--daemon-json", file.to_str().unwrap()];
+        enable(stage, &engine, &plugin, &named).expect_code(code).and_says(said);
+        assert!(!file.exists(), "{}", file.display());
+    }
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
 }
 

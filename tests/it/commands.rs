@@ -256,3 +256,28 @@ fn a_policy_is_begun_by_commands_and_linked_ones_stay_linked() {
     assert!(fs::symlink_metadata(desk.policy()).unwrap().is_symlink());
     assert!(fs::read_to_string(&real).unwrap().contains("QA = []"));
 }
+
+/// What README and chapters have people type is what this program takes. clap reads the whole
+/// line before it shows help.
+#[test]
+fn the_chapters_have_people_type_what_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for chapter in ["README.md", "docs/getting-started.md"] {
+        let text = fs::read_to_string(root.join(chapter)).unwrap();
+        let typed = text.lines().map(str::trim).filter(|line| line.starts_with("countersign "));
+        for line in typed {
+            let line = line.split('#').next().unwrap();
+            let words: Vec<_> = line.split_whitespace().skip(1).collect();
+            let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
+                .args(&words)
+                .arg("--help")
+                .output()
+                .unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{chapter}: {line}\n{said}");
+            count += 1;
+        }
+    }
+    assert!(count > 15, "{count}");
+}
