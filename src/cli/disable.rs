@@ -97,17 +97,21 @@ fn tell(
     }
     let outcome = match (&setup.daemon, systemd) {
         // An engine that ended for want of its plugin.
-        (None, Some(systemd)) => systemd.restart_engine(),
-        (None, None) => {
-            println!("the engine does not run; started anew, it asks the plugin nothing");
+        (None, Some(systemd)) => systemd.start_engine(),
+        (None, None) if args.reload_command.is_none() => {
+            println!(
+                "no engine was found that runs here; started anew, it asks the plugin nothing"
+            );
             return ExitCode::SUCCESS;
         }
-        (Some(_), _) => {
+        _ => {
             let told = runtime.block_on(setup.reload(&args.reload()));
             told.map_err(|error| error.to_string())
         }
     };
-    let outcome = outcome.and_then(|()| runtime.block_on(setup.await_answer(args.patience())));
+    let socket = args.default_socket();
+    let outcome =
+        outcome.and_then(|()| runtime.block_on(setup.await_letting_go(&socket, args.patience())));
     match outcome {
         Ok(()) => {
             println!("the engine answers, and asks {} no more; it runs any image", args.plugin);
@@ -115,7 +119,7 @@ fn tell(
         }
         Err(cause) => {
             eprintln!(
-                "countersign: the engine was not seen to answer: {cause}\n  to do: restart it \
+                "countersign: the engine was not seen to answer without the plugin: {cause}\n  to do: restart it \
                  (systemctl restart docker); its configuration names the plugin no more"
             );
             ExitCode::FAILURE

@@ -89,6 +89,11 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
+    /// Where an engine looks for the plugin.
+    pub(super) fn default_socket(&self) -> PathBuf {
+        format!("/run/docker/plugins/{}.sock", self.plugin).into()
+    }
+
     pub(super) fn reload(&self) -> Reload {
         self.reload_command.clone().map_or(Reload::Signal, Reload::Command)
     }
@@ -167,8 +172,7 @@ struct Change {
 fn enable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Refusal> {
     let host = Host::default();
     let EngineArgs { engine, plugin, daemon_json, .. } = &args.engine;
-    let socket = args.socket.clone();
-    let socket = socket.unwrap_or_else(|| format!("/run/docker/plugins/{plugin}.sock").into());
+    let socket = args.socket.clone().unwrap_or_else(|| args.engine.default_socket());
     let paint = Paint::for_stdout();
     let ok = |said: &str| println!("  {}  {said}", paint.paint("32", "ok"));
 
@@ -180,6 +184,8 @@ fn enable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Refusal> {
         return Err(Refusal::Flag { flagged, file: setup.file });
     }
     let systemd = Systemd::of(&host);
+    let is_unit = setup.daemon.as_ref().zip(systemd.as_ref());
+    let is_unit = is_unit.is_some_and(|(daemon, systemd)| systemd.started(daemon));
     let change = plan(&setup, systemd.as_ref(), plugin)?;
     if change.is_none() && runtime.block_on(setup.asks(&socket)) == Probe::Shown {
         println!("the engine asks the plugin already: {} names it", setup.file.display());
@@ -207,11 +213,13 @@ fn enable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Refusal> {
         return Ok(refused);
     }
     write(&setup, change.as_ref())?;
-    if args.engine.no_restart || setup.daemon.is_none() {
-        let to_do = if setup.daemon.is_some() {
-            "to do: have the engine read it anew (systemctl reload docker, or kill -HUP)"
+    let is_unknown = setup.daemon.is_none() && args.engine.reload_command.is_none();
+    if args.engine.no_restart || is_unknown {
+        let to_do = if is_unknown {
+            "no engine was found that runs here. To do: start it (systemctl start docker), or \
+             have it read the file anew"
         } else {
-            "the engine does not run. To do: start it (systemctl start docker)"
+            "to do: have the engine read it anew (systemctl reload docker, or kill -HUP)"
         };
         println!(
             "{} names the plugin\n  {to_do}; then countersign doctor proves it",
@@ -224,6 +232,7 @@ fn enable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Refusal> {
         Ok(()) => ok("the engine asks the plugin (proven by a call just made)"),
         Err(cause) => {
             eprintln!("countersign: the engine does not ask the plugin: {cause}");
+            let systemd = systemd.filter(|_| is_unit);
             return Ok(undo(runtime, &setup, change.as_ref(), systemd.as_ref(), &args.engine));
         }
     }
@@ -270,7 +279,8 @@ fn plugin_answers(
         return Err(refusal(cause));
     };
     let question = format!(
-        "The plugin does not answer ({cause}). Start {plugin}.socket and {plugin}.service, now and at each boot?"
+        "The plugin does not answer ({cause}). Start {plugin}.socket and {plugin}.service, now \
+         and at each boot?"
     );
     if args.consent.ask(&question) != Answer::Yes {
         return Err(refusal(cause));
@@ -289,7 +299,7 @@ fn write(setup: &EngineSetup, change: Option<&Change>) -> Result<(), Refusal> {
     if let Some(backup) = backup.flatten() {
         println!("  what {} said is kept in {}", found.path().display(), backup.display());
     }
-    let put_back = |refusal| match found.put_back() {
+    let put_back = |refusal| match found.put_back(text) {
         Ok(()) => refusal,
         Err(error) => Refusal::Other(format!("{refusal}\n  and it could not be put back: {error}")),
     };
@@ -317,7 +327,7 @@ async fn take_effect(setup: &EngineSetup, socket: &Path, args: &EngineArgs) -> R
     }
 }
 
-/// Puts everything back, and says what came of it.
+/// Puts everything back, and says what came of it. `systemd` where it starts the engine.
 fn undo(
     runtime: &Runtime,
     setup: &EngineSetup,
@@ -326,14 +336,14 @@ fn undo(
     args: &EngineArgs,
 ) -> ExitCode {
     let file = setup.file.display();
-    let Some(Change { found, drop_in, .. }) = change else {
+    let Some(Change { found, text, drop_in }) = change else {
         eprintln!(
             "  {file} named it before, so there is nothing to put back\n  to do: countersign \
              disable takes it out; countersign doctor tells what is wrong"
         );
         return ExitCode::FAILURE;
     };
-    if let Err(error) = found.put_back() {
+    if let Err(error) = found.put_back(text) {
         eprintln!("  {file} could not be put back: {error}\n  to do: countersign disable");
         return ExitCode::FAILURE;
     }
@@ -341,10 +351,12 @@ fn undo(
         eprintln!("  {error}");
     }
     let outcome = runtime.block_on(async {
-        let own = setup.daemon.as_ref().zip(systemd);
-        match own.filter(|(daemon, systemd)| !setup.runs() && systemd.started(daemon)) {
-            Some((_, systemd)) => systemd.restart_engine()?,
-            None => setup.reload(&args.reload()).await.map_err(|error| error.to_string())?,
+        match systemd.filter(|_| !setup.runs()) {
+            Some(systemd) => systemd.restart_engine()?,
+            None => {
+                let now = setup.now().await;
+                now.reload(&args.reload()).await.map_err(|error| error.to_string())?;
+            }
         }
         setup.await_answer(args.patience()).await
     });

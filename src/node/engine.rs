@@ -97,6 +97,11 @@ impl EngineSetup {
         self.daemon.as_ref().is_some_and(|daemon| self.host.daemons().contains(daemon))
     }
 
+    /// The engine that is behind the socket now, where it may have been started anew.
+    pub async fn now(&self) -> Self {
+        Self::find(&self.host, &self.socket, Some(self.file.clone())).await
+    }
+
     /// Tells it to read its configuration anew.
     pub async fn reload(&self, how: &Reload) -> Result<(), ReloadError> {
         match how {
@@ -136,7 +141,8 @@ impl EngineSetup {
                 Ok(Probe::Unknown(cause)) => last = cause,
                 Err(_) => return Err(last),
             }
-            if !self.runs() && self.daemon.is_some() {
+            // One that was started anew is another process.
+            if self.daemon.is_some() && !self.runs() && self.now().await.daemon.is_none() {
                 return Err("the engine's process has ended".to_owned());
             }
             if Instant::now() >= end {
@@ -144,6 +150,20 @@ impl EngineSetup {
             }
             sleep(BREATH).await;
         }
+    }
+
+    /// Waits until the engine answers a call without showing it to the plugin. A plugin that
+    /// is dead is shown none.
+    pub async fn await_letting_go(&self, plugin: &Path, patience: Duration) -> Result<(), String> {
+        let end = Instant::now() + patience;
+        self.await_answer(patience).await?;
+        while self.asks(plugin).await == Probe::Shown {
+            if Instant::now() >= end {
+                return Err("it goes on showing the plugin its calls".to_owned());
+            }
+            sleep(BREATH).await;
+        }
+        Ok(())
     }
 
     /// Waits until the engine answers a call.

@@ -105,8 +105,12 @@ impl Found {
         Ok(Some(backup))
     }
 
-    /// Puts back what was found; a file that was not there is removed.
-    pub fn put_back(&self) -> Result<(), FileError> {
+    /// Puts back what was found, in the place of what was written; a file that was not there
+    /// is removed. Refused where somebody else wrote it since.
+    pub fn put_back(&self, written: &str) -> Result<(), FileError> {
+        if read(&self.path)?.as_deref() != Some(written) {
+            return Err(FileError::Changed { path: self.path.clone() });
+        }
         match &self.text {
             Some(text) => self.put(text),
             None => remove(&self.path),
@@ -206,9 +210,10 @@ mod tests {
         }
         let stale = one.replace("3").unwrap_err();
         assert!(matches!(stale, FileError::Changed { .. }), "{stale}");
-        one.put_back().unwrap();
+        assert!(one.put_back("3").is_err(), "somebody else's stays");
+        one.put_back("2").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "1");
-        absent.put_back().unwrap();
+        absent.put_back("1").unwrap();
         assert!(!path.exists());
         let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "the backup alone");

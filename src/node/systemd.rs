@@ -52,9 +52,15 @@ impl Systemd {
         groups.lines().any(|line| line.ends_with(&format!("/{ENGINE}")))
     }
 
-    /// Starts the engine anew, however often that failed before.
-    pub fn restart_engine(&self) -> Result<(), String> {
+    /// Starts the engine, however often that failed before. One that runs goes on.
+    pub fn start_engine(&self) -> Result<(), String> {
         // Fails where it never failed.
+        let _ = systemctl(&["reset-failed", ENGINE]);
+        systemctl(&["start", ENGINE])
+    }
+
+    /// Starts the engine anew.
+    pub fn restart_engine(&self) -> Result<(), String> {
         let _ = systemctl(&["reset-failed", ENGINE]);
         systemctl(&["restart", ENGINE])
     }
@@ -83,10 +89,10 @@ impl DropIn {
         self.found.path()
     }
 
-    /// Puts it there and has systemd read it.
+    /// Puts it there and has systemd read it; or leaves nothing there.
     pub fn add(&self) -> Result<(), String> {
         self.found.replace(TEXT).map_err(|error| error.to_string())?;
-        systemctl(&["daemon-reload"])
+        systemctl(&["daemon-reload"]).inspect_err(|_| _ = file::remove(self.path()))
     }
 
     /// Takes it away and has systemd read that.
