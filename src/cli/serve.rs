@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::cannot_begin;
 use super::config::{Places, load};
 use super::daemon::{Log, asked_to_stop, keep_watchdog, notify_ready, notify_status};
-use crate::gate::{Gate, Settings, Standing, attend, watch};
+use crate::gate::{Gate, Settings, Standing, attend, keep_fresh, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
 use crate::source::Engine;
@@ -63,6 +63,7 @@ const EXAMPLE: &str = r#"The policy, /etc/countersign/countersign.toml:
   host_address = "registry.example.com"  # as in image names; with its port if not 443
   ca_file = "registry-ca.pem"
   # trust_server = "https://notary.example.com"
+  # proxy = "http://proxy.example.com:3128"   # default: HTTPS_PROXY and NO_PROXY
 
   [teams]
   CI = ["jenkins"]
@@ -143,8 +144,10 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared)));
     let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
     let watchdog = listener.path().map(|path| tokio::spawn(keep_watchdog(path)));
+    let keeping = tokio::spawn(keep_fresh(Arc::clone(&gate)));
     let told = async {
         told.await;
+        keeping.abort();
         watching.abort();
         attending.abort();
     };

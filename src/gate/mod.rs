@@ -14,15 +14,21 @@ mod contents;
 mod crossing;
 mod doors;
 mod entry;
+mod feed;
 mod gather;
 mod in_use;
 mod reach;
 mod refresh;
 mod rehearsal;
 mod repositories;
+mod schedule;
 mod seen;
 mod sighting;
 mod stored;
+#[cfg(test)]
+mod testing;
+mod upkeep;
+mod verdicts;
 mod watch;
 
 use std::path::PathBuf;
@@ -36,6 +42,7 @@ use tracing::warn;
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
+use self::verdicts::{Judged, Verdicts};
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
 use crate::request::{self, Call, HostAccess, Intent};
@@ -48,6 +55,7 @@ pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::{Forgotten, Seen, look as look_seen, reset};
 pub use stored::{Unusable, stored};
+pub use upkeep::keep_fresh;
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself
@@ -59,6 +67,7 @@ pub struct Gate {
     policy: Arc<Policy>,
     engine: Option<Engine>,
     repositories: Arc<Repositories>,
+    verdicts: Verdicts,
     /// How often trust data decided that had run out.
     graces: AtomicU64,
     crossing: Crossing,
@@ -127,6 +136,7 @@ impl Gate {
             policy,
             engine,
             repositories: Arc::new(repositories),
+            verdicts: Verdicts::default(),
             graces: AtomicU64::new(0),
             crossing: Crossing::default(),
             own: Vec::new(),
@@ -170,7 +180,10 @@ impl Gate {
         };
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => Decision::settled(verdict),
-            Plan::Prove(subject, access) => self.prove(subject, access, source::now()).await,
+            // Apart: most calls need none of this, and a future is copied before it begins.
+            Plan::Prove(subject, access) => {
+                Box::pin(self.prove(subject, access, source::now())).await
+            }
         };
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
             passage.keep();
@@ -209,26 +222,43 @@ impl Gate {
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
-        self.weigh(subject, access, now).await.0
+        let gathered = match self.gather(subject, access, now).await {
+            Ok(gathered) => gathered,
+            Err(decision) => return *decision,
+        };
+        match self.verdicts.recall(&gathered.case) {
+            Some((verdict, warning)) => {
+                let notes = gathered.case.notes.into_values().chain(warning).collect();
+                Decision { verdict, subject: gathered.told, notes }
+            }
+            None => self.weigh_gathered(gathered).await.0,
+        }
     }
 
-    /// Gathers and judges. The decision, and what it rests on, where anything was gathered.
+    /// Gathers and judges, whatever was judged before. The decision, and what it rests on, where
+    /// anything was gathered.
     async fn weigh(
         &self,
         subject: Subject,
         access: Vec<HostAccess>,
         now: Timestamp,
     ) -> (Decision, Option<Case>) {
-        let gathered = match self.gather(subject, access, now).await {
-            Ok(gathered) => gathered,
-            Err(decision) => return (*decision, None),
-        };
+        match self.gather(subject, access, now).await {
+            Ok(gathered) => {
+                let (decision, case) = self.weigh_gathered(gathered).await;
+                (decision, Some(case))
+            }
+            Err(decision) => (*decision, None),
+        }
+    }
+
+    async fn weigh_gathered(&self, gathered: Gathered) -> (Decision, Case) {
         let Gathered { case, told, question } = gathered;
-        let (mut verdict, mut warning, mut case) = self.judge(case).await;
+        let (mut judged, mut case) = self.judge(case).await;
         // What is refused is looked into, from what costs least: contents on the node, then
         // the trust servers, since nothing is refused by old data, then the registry.
         for step in [Step::Node, Step::TrustServer, Step::Registry] {
-            if !is_about_the_image(&verdict) {
+            if !is_about_the_image(&judged.0) {
                 break;
             }
             let is_new = match step {
@@ -237,12 +267,14 @@ impl Gate {
                 Step::Registry => self.look_into(&mut case, Some(question.deadline)).await,
             };
             if is_new {
-                (verdict, warning, case) = self.judge(case).await;
+                (judged, case) = self.judge(case).await;
             }
         }
+        self.verdicts.keep(&self.policy, &case, &judged);
+        let (verdict, warning) = judged;
         let grace = self.use_of_grace(&case);
         let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
-        (Decision { verdict, subject: told, notes }, Some(case))
+        (Decision { verdict, subject: told, notes }, case)
     }
 
     /// Tells and counts what has run out and was decided by all the same.
@@ -257,16 +289,17 @@ impl Gate {
         Some(format!("offline_grace: trust data of {repositories} has run out and serves for now"))
     }
 
-    /// Judges away from the threads that serve connections: hostile trust data can name more
-    /// signers than are judged in a moment.
-    async fn judge(&self, case: Case) -> (Verdict, Option<String>, Case) {
+    /// Judges. Away from the threads that serve connections where that may take longer than a
+    /// moment: hostile trust data can name very many signers.
+    async fn judge(&self, case: Case) -> (Judged, Case) {
         let policy = Arc::clone(&self.policy);
+        let is_small = case.is_small();
         let judge = move || {
             let verdict = policy::judge(&policy, &case.subject, &case.evidence, case.now);
             let warning = policy::warning(&policy, &verdict, &case.evidence.host);
-            (verdict, warning, case)
+            ((verdict, warning), case)
         };
-        away(judge).await
+        if is_small { judge() } else { away(judge).await }
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.

@@ -14,7 +14,9 @@ use super::{NETWORK, away, seen};
 use crate::image::Repository;
 use crate::policy::Gap;
 use crate::source::{Deadline, Store, StoreError, Unavailable};
-use crate::trust::notary::{Fault, FileName, Grace, History, Role, TrustData, Update, Wanted};
+use crate::trust::notary::{
+    Fault, FileName, Grace, History, Role, TrustData, Update, Wanted, stated,
+};
 
 /// Verified trust data, and the timestamp file it was verified with.
 #[derive(Clone)]
@@ -60,8 +62,9 @@ pub(super) struct Failing {
     pub gap: Gap,
     /// Beside a decision by what is on the node.
     pub note: String,
-    /// Whether the server could not be asked, so that what ran out may have grace.
-    pub is_away: bool,
+    /// What kept the server from being asked, so that what ran out may have grace; `None`
+    /// where it answered.
+    pub away: Option<Unavailable>,
 }
 
 /// Where the files of an attempt come from, beside those on disk that fit by hash.
@@ -78,33 +81,55 @@ const WHOLE: Duration = Duration::from_secs(60);
 #[cfg(test)]
 impl Failing {
     pub fn for_tests() -> Self {
-        Self { gap: Gap::NoTrustData, note: String::new(), is_away: false }
+        Self { gap: Gap::NoTrustData, note: String::new(), away: None }
     }
 }
 
 impl Refresh<'_> {
     /// What is on disk, verified anew. It may have run out as far as the grace goes.
     pub async fn load(&self) -> Result<Kept, Failure> {
-        self.attempt(Origin::Disk, None, Deadline::after(WHOLE)).await
+        self.attempt(Origin::Disk, None, None, Deadline::after(WHOLE)).await
     }
 
     /// What the server has now. `kept`: what is known already.
     pub async fn ask(&self, kept: Option<&Kept>) -> Result<Kept, Failing> {
-        let current = kept.filter(|kept| {
-            let forgotten = kept.seen.is_forgotten(self.store, self.repository);
-            !forgotten && kept.data.check_current(self.now).is_ok()
-        });
-        self.ask_server(current).await.map_err(|failure| self.failing(failure))
+        // What was forgotten on disk since is had anew, all of it.
+        let known = kept.filter(|kept| !kept.seen.is_forgotten(self.store, self.repository));
+        self.ask_server(known).await.map_err(|failure| self.failing(failure))
+    }
+
+    /// Asks whether the timestamp on disk is still the server's, without verifying anything:
+    /// that is done by who reads it. Until when it serves; `None`: it is another one, or has
+    /// run out.
+    pub async fn confirm(&self) -> Result<Option<Timestamp>, Failing> {
+        let (store, repository) = (self.store.clone(), self.repository.clone());
+        let read = move || store.read(&repository, TIMESTAMP_FILE).ok().flatten();
+        let Some(known) = away(read).await else { return Ok(None) };
+        let expires = stated(&Role::Timestamp, &known).ok().map(|file| file.expires);
+        let Some(expires) = expires.filter(|expires| *expires >= self.now) else {
+            return Ok(None);
+        };
+        match self.fetch(TIMESTAMP_FILE, TIMESTAMP_MAX, Deadline::after(NETWORK)).await {
+            Ok(bytes) if bytes == known => {
+                self.touch(true);
+                Ok(Some(expires))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.is_not_found() => Err(self.failing(Failure::Nothing)),
+            Err(error) => Err(self.failing(Failure::Away(error))),
+        }
     }
 
     /// Asks for the timestamp; where it is the one that is kept, nothing has changed.
     async fn ask_server(&self, kept: Option<&Kept>) -> Result<Kept, Failure> {
         let deadline = Deadline::after(WHOLE);
-        let timestamp = match kept {
+        let current = kept.filter(|kept| kept.data.check_current(self.now).is_ok());
+        // What is on disk as well need not be had again, as far as it has not changed.
+        let known = kept.filter(|kept| kept.saved).map(|kept| Arc::clone(&kept.data));
+        let timestamp = match current {
             None => None,
             Some(kept) => {
-                let wanted = FileName::Current(Role::Timestamp).to_string();
-                let bytes = match self.fetch(&wanted, TIMESTAMP_MAX, deadline).await {
+                let bytes = match self.fetch(TIMESTAMP_FILE, TIMESTAMP_MAX, deadline).await {
                     Err(error) if error.is_not_found() => return Err(Failure::Nothing),
                     other => other.map_err(Failure::Away)?,
                 };
@@ -115,7 +140,7 @@ impl Refresh<'_> {
                 Some(bytes)
             }
         };
-        self.attempt(Origin::Server, timestamp, deadline).await
+        self.attempt(Origin::Server, known, timestamp, deadline).await
     }
 
     /// Dates the timestamp on disk, for processes to come: so long was it known to be the
@@ -129,10 +154,11 @@ impl Refresh<'_> {
         }
     }
 
-    /// One whole update. `timestamp`: already fetched.
+    /// One whole update. `before`: what was verified earlier; `timestamp`: already fetched.
     async fn attempt(
         &self,
         origin: Origin,
+        before: Option<Arc<TrustData>>,
         mut timestamp: Option<Vec<u8>>,
         deadline: Deadline,
     ) -> Result<Kept, Failure> {
@@ -142,7 +168,8 @@ impl Refresh<'_> {
         let known = history.root.is_some();
         let mut root = history.root.clone();
         let mut update = Update::new(self.repository, &self.registered.root, history, self.now)
-            .map_err(|fault| self.damaged(&fault))?;
+            .map_err(|fault| self.damaged(&fault))?
+            .knowing(before);
         if origin == Origin::Disk {
             update = update.with_grace(self.grace);
         }
@@ -200,7 +227,8 @@ impl Refresh<'_> {
     }
 
     /// Has a file verified away from the threads that serve connections, and not more than
-    /// a few at a time: a large one takes a second, and ten times its size in memory.
+    /// a few at a time: a large one takes a tenth of a second, an odd one a second and ten
+    /// times its size in memory.
     async fn offer(
         &self,
         mut update: Update,
@@ -283,7 +311,10 @@ impl Refresh<'_> {
 
     /// What is told of a failure, and logged once.
     fn failing(&self, failure: Failure) -> Failing {
-        let is_away = matches!(failure, Failure::Away(_));
+        let away = match &failure {
+            Failure::Away(error) => Some(error.clone()),
+            _ => None,
+        };
         let (gap, what) = match failure {
             Failure::Nothing => {
                 (Gap::NoTrustData, "the trust server has no trust data for it any more".to_owned())
@@ -301,7 +332,7 @@ impl Refresh<'_> {
             Failure::Disk(error) => (self.unusable(&error), error.to_string()),
         };
         let note = self.note(&what);
-        Failing { gap, note, is_away }
+        Failing { gap, note, away }
     }
 
     /// What is told beside a decision by what is on the node.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{info, warn};
 
 use super::SetupError;
@@ -30,6 +30,9 @@ use crate::trust::notary::RootPolicy;
 
 /// Repositories whose verified trust data is kept in memory.
 const KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Bytes of trust data kept in memory, about: a thousand repositories of a hundred tags take
+/// a fifth of it. What is dropped is on disk.
+const BUDGET: usize = 64 * 1024 * 1024;
 /// Files verified at the same time.
 const VERIFIED_AT_ONCE: usize = 2;
 /// How long a server that did not answer is left alone, as long as cached data serves.
@@ -56,6 +59,8 @@ pub(super) struct Registered {
     pub root: RootPolicy,
     /// When its trust server last failed to answer.
     away_since: Mutex<Option<Instant>>,
+    /// That a repository came into use, or the server came back: there is something to do.
+    pub wanted: Notify,
 }
 
 impl Repositories {
@@ -71,6 +76,7 @@ impl Repositories {
                 remote: remote(registry)?,
                 root: registry.root.clone(),
                 away_since: Mutex::default(),
+                wanted: Notify::new(),
             };
             registries.insert(registry.host.clone(), Arc::new(registered));
         }
@@ -137,9 +143,23 @@ impl Repositories {
         }
     }
 
-    fn entry(&self, repository: &Repository) -> Arc<Entry> {
+    /// One that is in memory with verified data.
+    pub(super) fn entry_in_memory(&self, repository: &Repository) -> Option<Arc<Entry>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.peek(repository).filter(|entry| entry.has_data()).cloned()
+    }
+
+    pub(super) fn entry(&self, repository: &Repository) -> Arc<Entry> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(entries.get_or_insert(repository.clone(), Arc::default))
+    }
+
+    /// Keeps memory within the budget, once what is kept of a repository has changed. What
+    /// was not used for longest goes first, that repository's own last.
+    pub(super) fn settle(&self, changed: &Repository) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.promote(changed);
+        settle(&mut entries, BUDGET);
     }
 
     /// The digest that a registry serves for a tag now. `None`: not to be asked.
@@ -154,6 +174,27 @@ impl Repositories {
             return None;
         }
         Some(registered.remote.registry().manifest_digest(repository, tag, deadline).await)
+    }
+}
+
+/// Drops what was not used for longest until all that is left weighs `budget` at most. What
+/// is not on disk stays: it is all that is known of the versions seen.
+fn settle(entries: &mut LruCache<Repository, Arc<Entry>>, budget: usize) {
+    let mut weight: usize = entries.iter().map(|(_, entry)| entry.weight()).sum();
+    let newest = entries.peek_mru().map(|(repository, _)| repository.clone());
+    let droppable = |(repository, entry): (&Repository, &Arc<Entry>)| {
+        let is_newest = Some(repository) == newest.as_ref();
+        // Whoever else holds it may be about to add to it.
+        let drop = Arc::strong_count(entry) == 1 && entry.is_saved() && !is_newest;
+        drop.then(|| (repository.clone(), entry.weight()))
+    };
+    let oldest_first: Vec<_> = entries.iter().rev().filter_map(droppable).collect();
+    for (repository, own) in oldest_first {
+        if weight <= budget {
+            break;
+        }
+        entries.pop(&repository);
+        weight = weight.saturating_sub(own);
     }
 }
 
@@ -179,6 +220,7 @@ impl Registered {
             (Some(error), None) => warn!(%error, kind = error.kind(), "trust server away"),
             (None, Some(_)) => {
                 info!(host = self.remote.trust_server().host(), "trust server back");
+                self.wanted.notify_one();
             }
             _ => {}
         }
@@ -210,4 +252,44 @@ fn settings(registry: &policy::Registry) -> Result<RegistrySettings, String> {
             policy::Proxy::Url(url) => ProxySetting::Url(url.clone()),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn what_was_used_last_fits_the_budget() {
+        let kept = |saved| testing::kept("tags-1000", saved);
+        let own = kept(true).data.weight();
+        let name = |number: usize| format!("h.io/r{number}").parse::<Repository>().unwrap();
+        for (budget, busy, unsaved, expected) in [
+            (own * 9, vec![], vec![], vec![0, 1, 2, 3]),
+            (own * 4, vec![], vec![], vec![0, 1, 2, 3]),
+            (own * 4 - 1, vec![], vec![], vec![1, 2, 3]),
+            (own * 2, vec![], vec![], vec![2, 3]),
+            (0, vec![], vec![], vec![3]),
+            (0, vec![1], vec![2], vec![1, 2, 3]),
+            (own * 2, vec![0], vec![], vec![0, 3]),
+        ] {
+            let mut entries = LruCache::unbounded();
+            let mut held = Vec::new();
+            for number in 0..4 {
+                let entry = Arc::new(Entry::default());
+                entry.keep_loaded(None, &kept(!unsaved.contains(&number)));
+                if busy.contains(&number) {
+                    held.push(Arc::clone(&entry));
+                }
+                entries.put(name(number), entry);
+            }
+            settle(&mut entries, budget);
+            let left: BTreeSet<_> = entries.iter().map(|(name, _)| name.to_string()).collect();
+            let expected: BTreeSet<_> =
+                expected.into_iter().map(|one| name(one).to_string()).collect();
+            assert_eq!(left, expected, "{budget} {busy:?} {unsaved:?}");
+        }
+    }
 }

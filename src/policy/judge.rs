@@ -43,6 +43,15 @@ pub fn judge(policy: &Policy, subject: &Subject, evidence: &Evidence, now: Times
     }
 }
 
+/// When judging the same again may first come to something else, because a file, a
+/// certificate or a key begins or ends: the earliest such date from `now` on, or none. What
+/// serves by grace is left out.
+pub fn next_change(policy: &Policy, evidence: &Evidence, now: Timestamp) -> Option<Timestamp> {
+    let data = evidence.trust.iter().filter_map(|(_, data)| data.as_ref().ok());
+    let dates = data.flat_map(|data| data.dates()).chain(policy.dates());
+    dates.filter(|date| *date >= now).min()
+}
+
 struct Case<'a> {
     policy: &'a Policy,
     evidence: &'a Evidence,

@@ -401,7 +401,12 @@ fn mend(fault: &Fault) -> &'static str {
             "if its root key was changed on purpose, add the new key ID to root_pins; if not, do \
              not run anything of it"
         }
-        Fault::RootRotation { .. } | Fault::RootName { .. } => {
+        Fault::RootName { .. } => {
+            "check this node's clock, as certificates have a first and a last day; if it is right, \
+             and the repository was not deleted and made anew on purpose, its trust server cannot \
+             be relied on; if it was, remove its folder from countersign's state directory"
+        }
+        Fault::RootRotation { .. } => {
             "if the repository was deleted and made anew on purpose, remove its folder from \
              countersign's state directory; if not, its trust server cannot be relied on"
         }

@@ -38,7 +38,7 @@ pub use explain::{
 };
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
-pub use judge::judge;
+pub use judge::{judge, next_change};
 pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Found, Place, Reason, Shortfall};

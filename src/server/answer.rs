@@ -1,5 +1,6 @@
 //! One request of the engine, answered.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,9 +8,9 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::task::JoinError;
 use tracing::{Instrument, debug, error, info, info_span};
 
+use super::call::{self, Outcome, Undisturbed};
 use super::probe::Probes;
 use crate::gate::{Decision, Gate};
 use crate::policy::{Grant, Reason, Verdict};
@@ -45,16 +46,19 @@ pub(super) async fn answer(
     }
 }
 
-/// On a task of its own, so that a panic ends there and becomes a denial.
+/// A panic in a decision becomes a denial.
 async fn decided(decision: impl Future<Output = Answer> + Send + 'static) -> Response<Full<Bytes>> {
-    let task = tokio::spawn(decision.instrument(info_span!("call")));
-    respond(StatusCode::OK, or_denial(task.await).to_json())
+    let decision = Undisturbed::new(decision.instrument(info_span!("call")));
+    match or_denial(decision.await).to_json() {
+        Cow::Borrowed(text) => respond(StatusCode::OK, text),
+        Cow::Owned(text) => respond(StatusCode::OK, text),
+    }
 }
 
-/// What a task answered; where it panicked, a denial.
-fn or_denial(outcome: Result<Answer, JoinError>) -> Answer {
-    outcome.unwrap_or_else(|error| {
-        error!(%error, "a decision failed; the call was refused");
+/// What was answered; where deciding panicked, a denial.
+fn or_denial(outcome: Outcome<Answer>) -> Answer {
+    outcome.unwrap_or_else(|panic| {
+        error!(error = call::said(&*panic), "a decision failed; the call was refused");
         Answer::Deny(Reason::Internal.to_string())
     })
 }
@@ -166,11 +170,12 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_panic_is_a_denial() {
-        assert_eq!(or_denial(tokio::spawn(async { Answer::Allow }).await), Answer::Allow);
-        let panicked = tokio::spawn(async { panic!("as if by a bug") });
-        let Answer::Deny(text) = or_denial(panicked.await) else { panic!("allowed") };
+    #[test]
+    fn a_panic_is_a_denial() {
+        assert_eq!(or_denial(Ok(Answer::Allow)), Answer::Allow);
+        let Answer::Deny(text) = or_denial(Err(Box::new("as if by a bug"))) else {
+            panic!("allowed")
+        };
         assert!(text.starts_with("countersign failed while it decided"), "{text}");
     }
 }

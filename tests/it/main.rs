@@ -25,6 +25,7 @@ mod mutations;
 mod node;
 mod notary;
 mod notary_faults;
+mod outages;
 mod packaging;
 mod platforms;
 mod proxy;
