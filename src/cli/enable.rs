@@ -351,12 +351,11 @@ fn undo(
         eprintln!("  {error}");
     }
     let outcome = runtime.block_on(async {
-        match systemd.filter(|_| !setup.runs()) {
-            Some(systemd) => systemd.restart_engine()?,
-            None => {
-                let now = setup.now().await;
-                now.reload(&args.reload()).await.map_err(|error| error.to_string())?;
-            }
+        if let Some(systemd) = systemd.filter(|_| !setup.runs()) {
+            systemd.restart_engine()?;
+        } else {
+            let told = setup.now().await.reload(&args.reload()).await;
+            told.map_err(|error| error.to_string())?;
         }
         setup.await_answer(args.patience()).await
     });
