@@ -40,9 +40,11 @@
 
 pub mod cli;
 pub mod doctor;
+pub mod edit;
 pub mod gate;
 pub mod image;
 pub mod json;
+pub mod node;
 pub mod policy;
 pub mod proxy;
 pub mod record;

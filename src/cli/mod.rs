@@ -6,16 +6,22 @@ mod check;
 mod completions;
 mod config;
 mod daemon;
+mod disable;
 mod doctor;
+mod edit;
+mod enable;
 mod explain;
 mod man;
 mod paint;
 mod proxy;
+mod registry;
 mod report;
 mod scan;
 mod serve;
+mod team;
 mod tree;
 mod trust;
+mod user;
 
 use std::process::ExitCode;
 
@@ -34,11 +40,16 @@ struct Cli {
 }
 
 const GETTING_STARTED: &str = r#"Getting started:
-  1. Write /etc/countersign/countersign.toml ("countersign help serve" shows one).
-  2. Try it without an engine:  countersign check registry.example.com/app:1.0
-  3. Start the plugin:          countersign serve
-  4. Tell the engine of it, in /etc/docker/daemon.json, and restart it:
-       "authorization-plugins": ["countersign"]"#;
+  1. Register the registry:     countersign registry add registry.example.com --ca ca.pem
+  2. Say who signs:             countersign user add jenkins ucp-bundle-jenkins.zip
+     and whose signature it takes:
+                                countersign team add CI jenkins --require
+  3. Try it without an engine:  countersign check registry.example.com/app:1.0
+  4. Switch it on:              countersign enable
+  5. And off, at any time:      countersign disable
+
+The commands of 1 and 2 write the policy, /etc/countersign/countersign.toml ("countersign help
+serve" shows one). They and "enable" show what they change, and ask."#;
 
 /// The one table that all commands keep. The same is in docs/operations.md.
 const EXIT_CODES: &str = "Exit codes:
@@ -55,6 +66,11 @@ doctor has its own, which monitoring systems know:
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Enable(enable::Args),
+    Disable(disable::Args),
+    Registry(registry::Args),
+    User(user::Args),
+    Team(team::Args),
     Explain(explain::Args),
     Scan(scan::Args),
     Doctor(doctor::Args),
@@ -74,6 +90,11 @@ pub fn run() -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Enable(args) => enable::run(&args),
+        Command::Disable(args) => disable::run(&args),
+        Command::Registry(args) => registry::run(&args),
+        Command::User(args) => user::run(&args),
+        Command::Team(args) => team::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{Log, asked_to_stop, notify_ready, notify_status};
+use super::daemon::{Log, asked_to_stop, keep_watchdog, notify_ready, notify_status};
 use crate::gate::{Decision, Gate, Settings, Standing, attend, keep_fresh, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::record::{self, Destination, Metrics, Recorder};
@@ -202,6 +202,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         show(standing);
     };
     let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
+    let watchdog = listener.path().map(|path| tokio::spawn(keep_watchdog(path)));
     let keeping_fresh = tokio::spawn(keep_fresh(Arc::clone(&gate)));
     let told = async {
         told.await;
@@ -218,6 +219,9 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         let _ = scraping.await;
     }
     recorder.flush(FLUSH);
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
     ExitCode::SUCCESS
 }
 

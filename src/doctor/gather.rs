@@ -86,7 +86,7 @@ pub async fn gather(subject: Subject) -> Facts {
 
 /// The dockerd behind a socket: the process that made it; where systemd made it, the only
 /// dockerd there is, or the one that has no address of its own.
-fn daemon(host: &Host, socket: &Path, greeted: Option<Greeted>) -> Option<Daemon> {
+pub fn daemon(host: &Host, socket: &Path, greeted: Option<Greeted>) -> Option<Daemon> {
     let mut daemons = host.daemons();
     let own = greeted.and_then(|greeted| greeted.pid);
     if let Some(at) = daemons.iter().position(|daemon| Some(daemon.pid) == own) {
@@ -165,7 +165,7 @@ async fn plugin(
 }
 
 /// Makes a call that nobody else knows, and asks the plugin whether it was shown it.
-async fn probe(host: &Host, engine: &Engine, plugin: &PluginSocket) -> Probe {
+pub async fn probe(host: &Host, engine: &Engine, plugin: &PluginSocket) -> Probe {
     let Some(nonce) = host.nonce() else {
         return Probe::Unknown("the kernel gives no random number".to_owned());
     };

@@ -17,6 +17,7 @@ mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
+mod enable;
 mod explain;
 mod faults;
 mod freshness;
@@ -97,6 +98,7 @@ fn main() {
         races::STORIES,
         watch::STORIES,
         doctor::STORIES,
+        enable::STORIES,
         scan::STORIES,
         explain::STORIES,
         managed::STORIES,
@@ -130,7 +132,10 @@ fn main() {
     for make in OTHER_ENGINES {
         let by_store =
             if make.containerd_store { containerd_store::STORIES } else { watch::STORIES };
+        // What an engine makes of a reload has nothing to do with where it keeps images.
+        let reloads = if make.containerd_store { &[] } else { enable::EVERYWHERE };
         let stories = recorded::STORIES.iter().chain(races::STORIES).chain(by_store);
+        let stories = stories.chain(reloads);
         trials.extend(stories.map(|story| trial(story, make)));
     }
     if fuzz::Asked::read().is_some() {
