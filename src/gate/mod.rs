@@ -13,6 +13,7 @@ mod asking;
 mod contents;
 mod crossing;
 mod doors;
+mod endings;
 mod entry;
 mod feed;
 mod gather;
@@ -53,6 +54,7 @@ use crate::source::{self, Engine, StoreError};
 
 pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
+pub use endings::stored_ends;
 pub use observed::{Observed, ObservedRegistry};
 pub use phases::Phases;
 pub use refresh::remedy;

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::SetupError;
 use super::asking::{One, Question, Told, unasked};
+use super::endings::Warned;
 use super::entry::Entry;
 use super::in_use::InUse;
 use super::observed::Failures;
@@ -51,6 +52,7 @@ pub struct Repositories {
     always_ask: AtomicBool,
     pub(super) entries: Mutex<LruCache<Repository, Arc<Entry>>>,
     pub(super) in_use: InUse,
+    pub(super) warned: Warned,
     pub(super) heavy: Semaphore,
 }
 
@@ -91,6 +93,7 @@ impl Repositories {
             always_ask: AtomicBool::new(false),
             entries: Mutex::new(LruCache::new(KEPT)),
             in_use: InUse::default(),
+            warned: Warned::default(),
             heavy: Semaphore::new(VERIFIED_AT_ONCE),
         })
     }

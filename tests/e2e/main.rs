@@ -19,6 +19,7 @@ mod doctor;
 mod effect;
 mod explain;
 mod faults;
+mod freshness;
 mod fuzz;
 mod host_access;
 mod lab;
@@ -100,6 +101,7 @@ fn main() {
         explain::STORIES,
         managed::STORIES,
         faults::STORIES,
+        freshness::STORIES,
         network::STORIES,
         trust::STORIES,
         platforms::STORIES,

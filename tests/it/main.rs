@@ -17,6 +17,7 @@ mod chapters;
 mod check;
 mod doctor;
 mod doors;
+mod freshness;
 mod full_disk;
 mod hostile;
 mod house_rules;
