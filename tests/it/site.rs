@@ -141,12 +141,8 @@ impl SiteNode {
         Gate::new(Settings { policy, engine: None, state_dir, offline }).unwrap()
     }
 
-<<<<<<< HEAD
     /// What is on its disk of repositories: all files that are not empty, but those that say
     /// which node this is.
-=======
-    /// What is on its disk of repositories: all files that are not empty.
->>>>>>> store
     pub fn kept(&self) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.node.path("state")];
@@ -160,12 +156,7 @@ impl SiteNode {
                 }
             }
         }
-<<<<<<< HEAD
         found.retain(|path, bytes| !bytes.is_empty() && !path.ends_with("/node"));
-=======
-        // The node's own number is drawn whatever a server says.
-        found.retain(|path, bytes| !path.ends_with("/node") && !bytes.is_empty());
->>>>>>> store
         found
     }
 }
