@@ -91,12 +91,14 @@ pub struct Decision {
     /// What went wrong without changing the verdict, such as a server that is away while
     /// cached data is still good.
     pub notes: Vec<String>,
+    /// The `[[rules]]` entry that counted, as it is written.
+    pub rule: Option<String>,
 }
 
 impl Decision {
     /// A decision on nothing in particular.
     fn settled(verdict: Verdict) -> Self {
-        Self { verdict, subject: String::new(), notes: Vec::new() }
+        Self { verdict, subject: String::new(), notes: Vec::new(), rule: None }
     }
 
     fn not_judged() -> Self {
@@ -138,11 +140,11 @@ impl Gate {
             None => None,
             Some((way, refused)) => match self.crossing.enter(way, call).await {
                 Some(passage) => Some(passage),
-                None => return Decision::settled(Verdict::Deny(Refusal::new(refused))),
+                None => return self.refuse(refused),
             },
         };
         let decision = match policy::plan(&self.policy, intent) {
-            Plan::Settled(verdict) => Decision::settled(verdict),
+            Plan::Settled(verdict) => self.unseen(Decision::settled(verdict)),
             Plan::Prove(subject, access) => self.prove(subject, access, source::now()).await,
         };
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
@@ -154,7 +156,7 @@ impl Gate {
     /// The way of a call that depends on what a container's name means, and what is told
     /// should it be closed.
     fn way(&self, intent: &Result<Intent, request::Refusal>) -> Option<(Way, Reason)> {
-        if !self.policy.is_enforced() {
+        if !self.policy.refuses() {
             return None;
         }
         match intent {
@@ -179,7 +181,7 @@ impl Gate {
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
         let gathered = match self.gather(subject, access, now).await {
             Ok(gathered) => gathered,
-            Err(decision) => return *decision,
+            Err(decision) => return self.unseen(*decision),
         };
         let Gathered { subject, evidence, told, mut notes, deadline } = gathered;
         let (mut verdict, mut warning, mut case) =
@@ -188,11 +190,25 @@ impl Gate {
             let (seen, looked) = self.look_into(case, deadline).await;
             case = seen;
             if looked {
-                (verdict, warning, _) = self.judge(case).await;
+                (verdict, warning, case) = self.judge(case).await;
             }
         }
         notes.extend(warning);
-        Decision { verdict, subject: told, notes }
+        let Case { subject, evidence, now } = &case;
+        let verdict = policy::lenient(&self.policy, subject, evidence, verdict, *now);
+        let rule = policy::rule(&self.policy, subject, evidence, &verdict);
+        Decision { verdict, subject: told, notes, rule: rule.map(ToString::to_string) }
+    }
+
+    /// The decision on a call that is to be refused for this, unless nothing is.
+    pub fn refuse(&self, reason: Reason) -> Decision {
+        self.unseen(Decision::settled(Verdict::Deny(Refusal::new(reason))))
+    }
+
+    /// What stands of a decision that nothing was gathered for.
+    fn unseen(&self, decision: Decision) -> Decision {
+        let verdict = policy::lenient_unseen(&self.policy, decision.verdict);
+        Decision { verdict, ..decision }
     }
 
     /// Judges away from the threads that serve connections: hostile trust data can name more

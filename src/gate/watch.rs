@@ -21,7 +21,7 @@ use tracing::{debug, error, info, warn};
 use super::sighting::{Sighting, Sightings};
 use super::{Decision, SharedGate};
 use crate::image::ContainerId;
-use crate::policy::{OnViolation, Verdict};
+use crate::policy::{OnViolation, Refusal, Verdict};
 use crate::source::{Engine, EngineError, Running, Starts};
 
 /// Looks at a time: calls go before.
@@ -223,6 +223,9 @@ impl<'e> Watch<'e> {
             (Sighting::Violation(code), _) if is_new => {
                 warn!(container = id, name, image, code, why, "a container runs that may not");
             }
+            (Sighting::Excused(code, leave), _) if is_new => {
+                warn!(container = id, name, image, code, why, leave, "a container runs by leave");
+            }
             (Sighting::Unchecked(code) | Sighting::Unasked(code), _) if is_new => {
                 warn!(
                     container = id,
@@ -252,8 +255,5 @@ async fn look(gate: SharedGate, container: Running) -> Look {
 
 /// The first line of a refusal.
 fn first_line(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Allow(_) => String::new(),
-        Verdict::Deny(refusal) => refusal.summary(),
-    }
+    verdict.refused().map(Refusal::summary).unwrap_or_default()
 }

@@ -9,6 +9,7 @@
 //! - [`unread`]: which signed digests have to be looked into, to know what they cover.
 //! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
 //!   last (`guard`, `paths`).
+//! - [`lenient`]: what may go on although it is refused: exceptions, and audit.
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
 mod assess;
@@ -16,26 +17,32 @@ mod binding;
 mod build;
 mod document;
 mod evidence;
+mod exception;
 mod guard;
 mod holder;
 mod judge;
+mod lenience;
 mod message;
 mod paths;
 mod plan;
 mod reason;
 mod rules;
+mod scope;
 mod survey;
 mod verdict;
 
 pub use binding::unread;
 pub use document::{ConfigError, OnViolation};
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
+pub use exception::{Excepted, Exception};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
 pub use judge::judge;
+pub use lenience::{lenient, lenient_unseen, rule};
 pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Found, Place, Reason, Shortfall};
 pub use rules::{DockerConfig, Policy, Registry};
+pub use scope::Mode;
 pub use survey::{TeamState, UserKeyState};
-pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};
+pub use verdict::{Doubt, Grant, Leave, Refusal, Signer, Verdict};

@@ -59,10 +59,16 @@ impl Policy {
             self.user_keys(now).filter(|key| key.bar.is_none()).map(|key| key.user).collect();
         self.teams.iter().map(move |(name, members)| TeamState {
             name,
-            required: self.required_teams.contains(name),
+            required: self.demanded().any(|team| team == name),
             members,
             can_sign: members.iter().any(|member| certified || able.contains(member.as_str())),
         })
+    }
+
+    /// The teams that must have signed for some repository or other.
+    fn demanded(&self) -> impl Iterator<Item = &String> {
+        let own = self.rules.iter().filter_map(|rule| rule.required_teams.as_ref());
+        own.flatten().chain(&self.required_teams)
     }
 
     /// The CAs whose certificates name users.
@@ -72,7 +78,10 @@ impl Policy {
 
     /// The repositories whose images may reach the host, as `[[rules]]` names them.
     pub fn host_access(&self) -> impl Iterator<Item = &RepositoryPattern> {
-        self.rules.iter().filter(|rule| rule.allow_host_access).map(|rule| &rule.repository)
+        self.rules
+            .iter()
+            .filter(|rule| rule.allow_host_access == Some(true))
+            .map(|rule| &rule.repository)
     }
 
     /// What `[api]` allows that is denied by default.

@@ -8,7 +8,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::task::JoinError;
-use tracing::{Instrument, debug, error, info, info_span};
+use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::probe::Probes;
 use crate::gate::{Decision, Gate};
@@ -29,10 +29,11 @@ pub(super) async fn answer(
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/Plugin.Activate") => respond(StatusCode::OK, ACTIVATE),
         (&Method::POST, "/AuthZPlugin.AuthZReq") => {
-            decided(authorize(gate, probes, request.into_body())).await
+            let decision = authorize(Arc::clone(&gate), probes, request.into_body());
+            decided(&gate, decision).await
         }
         (&Method::POST, "/AuthZPlugin.AuthZRes") => {
-            decided(review(gate, request.into_body())).await
+            decided(&gate, review(Arc::clone(&gate), request.into_body())).await
         }
         (&Method::GET, "/countersign/seen") => match probes.answer(request.uri().query()) {
             Some(seen) => respond(StatusCode::OK, format!(r#"{{"seen":{seen}}}"#)),
@@ -46,22 +47,26 @@ pub(super) async fn answer(
 }
 
 /// On a task of its own, so that a panic ends there and becomes a denial.
-async fn decided(decision: impl Future<Output = Answer> + Send + 'static) -> Response<Full<Bytes>> {
+async fn decided(
+    gate: &Gate,
+    decision: impl Future<Output = Answer> + Send + 'static,
+) -> Response<Full<Bytes>> {
     let task = tokio::spawn(decision.instrument(info_span!("call")));
-    respond(StatusCode::OK, or_denial(task.await).to_json())
+    respond(StatusCode::OK, or_denial(gate, task.await).to_json())
 }
 
-/// What a task answered; where it panicked, a denial.
-fn or_denial(outcome: Result<Answer, JoinError>) -> Answer {
+/// What a task answered; where it panicked, a denial, unless nothing is refused.
+fn or_denial(gate: &Gate, outcome: Result<Answer, JoinError>) -> Answer {
     outcome.unwrap_or_else(|error| {
-        error!(%error, "a decision failed; the call was refused");
-        Answer::Deny(Reason::Internal.to_string())
+        let decision = gate.refuse(Reason::Internal);
+        error!(%error, code = decision.verdict.code(), "a decision failed: this is a bug");
+        answer_of(decision)
     })
 }
 
 async fn authorize(gate: Arc<Gate>, probes: Arc<Probes>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let call = match read(body, Call::from_json).await {
+    let call = match read(&gate, body, Call::from_json).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
@@ -74,7 +79,7 @@ async fn authorize(gate: Arc<Gate>, probes: Arc<Probes>, body: Incoming) -> Answ
 /// What came of a call has happened already, but its caller does not know yet.
 async fn review(gate: Arc<Gate>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let (call, response) = match read(body, request::Response::from_json).await {
+    let (call, response) = match read(&gate, body, request::Response::from_json).await {
         Ok(both) => both,
         Err(refused) => return refused,
     };
@@ -95,6 +100,7 @@ fn answer_of(decision: Decision) -> Answer {
 
 /// Reads the engine's message, or refuses the call.
 async fn read<T>(
+    gate: &Gate,
     body: Incoming,
     message: impl FnOnce(&[u8]) -> Result<T, WireError>,
 ) -> Result<T, Answer> {
@@ -106,9 +112,11 @@ async fn read<T>(
         }),
         Err(why) => Err(why),
     };
-    read.map_err(|why| {
-        info!(verdict = "deny", code = "message-malformed", why, "decided");
-        Answer::Deny(why)
+    read.map_err(|fault| {
+        let decision = gate.refuse(Reason::Message { fault: fault.clone() });
+        let verdict = if decision.verdict.is_allow() { "allow" } else { "deny" };
+        warn!(verdict, code = "message-malformed", why = fault, "decided");
+        answer_of(decision)
     })
 }
 
@@ -130,19 +138,28 @@ fn record(call: &Call, decision: &Decision, began: Instant) {
     let user = call.user.as_deref().unwrap_or_default();
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let subject = decision.subject.as_str();
+    let rule = decision.rule.as_deref().unwrap_or_default();
     for note in &decision.notes {
-        tracing::warn!(note, "note");
+        warn!(note, "note");
     }
     match verdict {
         Verdict::Allow(Grant::NotJudged) => {
             debug!(verdict = "allow", code, method, uri, user, micros, "decided");
         }
+        Verdict::Allow(Grant::Excused { refusal, leave }) => {
+            let (would, why, leave) =
+                (refusal.reason().code(), refusal.summary(), leave.to_string());
+            warn!(
+                verdict = "allow",
+                code, would, method, uri, user, subject, rule, why, leave, micros, "decided"
+            );
+        }
         Verdict::Allow(_) => {
-            info!(verdict = "allow", code, method, uri, user, subject, micros, "decided");
+            info!(verdict = "allow", code, method, uri, user, subject, rule, micros, "decided");
         }
         Verdict::Deny(refusal) => {
             let why = refusal.summary();
-            info!(verdict = "deny", code, method, uri, user, subject, why, micros, "decided");
+            info!(verdict = "deny", code, method, uri, user, subject, rule, why, micros, "decided");
         }
     }
 }
@@ -165,12 +182,29 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Settings;
+    use crate::policy::Policy;
 
     #[tokio::test]
-    async fn a_panic_is_a_denial() {
-        assert_eq!(or_denial(tokio::spawn(async { Answer::Allow }).await), Answer::Allow);
-        let panicked = tokio::spawn(async { panic!("as if by a bug") });
-        let Answer::Deny(text) = or_denial(panicked.await) else { panic!("allowed") };
-        assert!(text.starts_with("countersign failed while it decided"), "{text}");
+    async fn a_panic_is_a_denial_unless_nothing_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for (mode, denied) in [("enforce", true), ("audit", false)] {
+            let text =
+                format!("[trust_configuration]\nrequire_content_trust = true\nmode = \"{mode}\"\n");
+            let none = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+            let policy = Policy::from_toml(&text, &none).unwrap();
+            let state_dir = dir.path().to_owned();
+            let gate =
+                Gate::new(Settings { policy, engine: None, state_dir, offline: true }).unwrap();
+            let fine = tokio::spawn(async { Answer::Allow }).await;
+            assert_eq!(or_denial(&gate, fine), Answer::Allow);
+            let panicked = tokio::spawn(async { panic!("as if by a bug") }).await;
+            match or_denial(&gate, panicked) {
+                Answer::Deny(text) if denied => {
+                    assert!(text.starts_with("countersign failed while it decided"), "{text}");
+                }
+                answer => assert_eq!((answer, denied), (Answer::Allow, false), "{mode}"),
+            }
+        }
     }
 }
