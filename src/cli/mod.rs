@@ -2,6 +2,7 @@
 //!
 //! One module a command; flags, their texts and their meaning stand together there.
 
+mod breakglass;
 mod check;
 mod config;
 mod daemon;
@@ -9,6 +10,7 @@ mod doctor;
 mod paint;
 mod proxy;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,7 @@ enum Command {
     Check(check::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
+    Breakglass(breakglass::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -57,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
+        Command::Breakglass(args) => breakglass::run(&args),
     }
 }
 

@@ -11,11 +11,12 @@ use tracing::{info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{Log, asked_to_stop, notify_ready, notify_status};
-use crate::gate::{Gate, Settings, Standing, attend, watch};
+use super::daemon::{Log, asked_to_stop, notify_ready};
+use super::status::Status;
+use crate::gate::{Gate, Glass, GlassWatch, Settings, Standing, attend, watch};
 use crate::policy::{GuardMode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
-use crate::source::Engine;
+use crate::source::{BreakGlass, Engine};
 
 /// Run the plugin
 ///
@@ -137,37 +138,28 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         Ok(told) => told,
         Err(error) => return cannot_begin(&error),
     };
-    let gate = Arc::new(gate);
+    let (glass, status) = (Arc::<Glass>::default(), Arc::<Status>::default());
+    let gate = Arc::new(gate.behind(Arc::clone(&glass)));
     // It asks the engine, which asks us: it begins when that is answered, and ends first.
     let appeared = Arc::new(Notify::new());
     let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared)));
+    let show = Arc::clone(&status);
+    let show = move |standing: &Standing| show.standing(standing);
     let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
+    let show = Arc::clone(&status);
+    let show = move |broken: Option<&BreakGlass>| show.glass(broken);
+    let glass = GlassWatch::new(glass, args.places.state_dir.clone(), show);
+    let glass = tokio::spawn(glass.run());
     let told = async {
         told.await;
         watching.abort();
         attending.abort();
+        glass.abort();
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify_ready();
     serve(gate, listener, told).await;
     ExitCode::SUCCESS
-}
-
-/// Shows in `systemctl status` whether what is decided here holds.
-fn show(standing: &Standing) {
-    match standing {
-        Standing::Unknown => notify_status("waiting for the engine"),
-        Standing::Closed => notify_status("judging the engine's calls"),
-        Standing::Open(sockets) => notify_status(&format!(
-            "NOT protected: the engine takes gRPC calls past every plugin on {}; see countersign \
-             help proxy",
-            sockets
-                .iter()
-                .map(|socket| socket.display().to_string())
-                .collect::<Vec<_>>()
-                .join(", ")
-        )),
-    }
 }
 
 fn describe(policy: &Policy) {
