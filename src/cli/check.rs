@@ -38,6 +38,10 @@ pub struct Args {
     #[arg(long)]
     offline: bool,
 
+    /// Ask the trust servers, however fresh what is kept on this node is
+    #[arg(long, conflicts_with = "offline")]
+    refresh: bool,
+
     /// Images, as in `docker pull`: NAME[:TAG], NAME@DIGEST
     #[arg(required = true, value_name = "REF")]
     references: Vec<String>,
@@ -64,7 +68,11 @@ fn decide(args: Args) -> Result<bool, Box<dyn std::error::Error>> {
     let references = args.references.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let Places { config, state_dir } = args.places;
     let policy = load(&config)?;
-    let gate = Gate::new(Settings { policy, engine: None, state_dir, offline: args.offline })?;
+    let settings = Settings { policy, engine: None, state_dir, offline: args.offline };
+    let mut gate = Gate::new(settings)?;
+    if args.refresh {
+        gate = gate.asking_always();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let paint = Paint::for_stdout();
     let mut all_allowed = true;

@@ -5,15 +5,20 @@
 //! checked by its hash each time it is read. The registry is asked only where an image is
 //! about to be refused, and a few times only: some count each question as a pull.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tracing::{error, warn};
 
+use super::asking::Told;
 use super::repositories::Repositories;
 use super::{Gate, away};
 use crate::image::{Digest, Repository};
-use crate::policy::{self, Evidence, Look, Subject};
+use crate::policy::{self, Evidence, Gap, Look, Subject};
 use crate::source::{Deadline, Unavailable};
+use crate::trust::notary::TrustData;
 use crate::trust::{Content, WrongContent};
 
 /// Most digests that a registry is asked for, for one decision.
@@ -28,19 +33,64 @@ pub(super) struct Case {
     pub subject: Subject,
     pub evidence: Evidence,
     pub now: Timestamp,
+    /// The repositories whose trust server was not asked since the decision began, and could
+    /// still be.
+    pub unasked: Vec<Repository>,
+    /// What is worth saying of a repository beside the verdict.
+    pub notes: BTreeMap<Repository, String>,
 }
 
 impl Case {
+    /// Takes trust data in, in place of what was there of its repositories. Whether it is
+    /// other data than that.
+    pub fn take(&mut self, answers: Vec<(Repository, Told)>) -> bool {
+        let mut changed = false;
+        for (repository, Told { data, note, asked, grace }) in answers {
+            match note {
+                Some(note) => drop(self.notes.insert(repository.clone(), note)),
+                None => drop(self.notes.remove(&repository)),
+            }
+            match grace {
+                Some(grace) => drop(self.evidence.graces.insert(repository.clone(), grace)),
+                None => drop(self.evidence.graces.remove(&repository)),
+            }
+            if !asked {
+                self.unasked.push(repository.clone());
+            }
+            let place = self.evidence.trust.iter_mut().find(|(known, _)| *known == repository);
+            match place {
+                Some((_, known)) => {
+                    changed |= !is_same(known, &data);
+                    *known = data;
+                }
+                None => {
+                    changed = true;
+                    self.evidence.trust.push((repository, data));
+                }
+            }
+        }
+        changed
+    }
+
     fn unread(&self) -> Vec<(Repository, Digest)> {
         policy::unread(&self.subject, &self.evidence, self.now)
     }
 }
 
+fn is_same(one: &Result<Arc<TrustData>, Gap>, other: &Result<Arc<TrustData>, Gap>) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Arc::ptr_eq(one, other),
+        (Err(one), Err(other)) => one == other,
+        _ => false,
+    }
+}
+
 impl Gate {
     /// Looks into what was signed until it is known whether that covers the image, or no more
-    /// can be asked. Whether there was anything to look into.
-    pub(super) async fn look_into(&self, mut case: Case, deadline: Deadline) -> (Case, bool) {
-        let mut fetched = 0;
+    /// can be asked; before the `deadline` also at the registry, without one only on the
+    /// node. Whether there was anything new to look into.
+    pub(super) async fn look_into(&self, case: &mut Case, deadline: Option<Deadline>) -> bool {
+        let (mut fetched, before) = (0, case.evidence.contents.len());
         loop {
             let mut unread = case.unread();
             if unread.is_empty() {
@@ -51,6 +101,7 @@ impl Gate {
                 case.evidence.contents.extend(kept);
                 continue;
             }
+            let Some(deadline) = deadline else { break };
             unread.truncate(AT_ONCE.min(MAX_FETCHED - fetched));
             if unread.is_empty() {
                 case.evidence.cut_short = true;
@@ -62,8 +113,7 @@ impl Gate {
             });
             case.evidence.contents.extend(join_all(looks).await);
         }
-        let looked = !case.evidence.contents.is_empty();
-        (case, looked)
+        case.evidence.contents.len() > before || case.evidence.cut_short
     }
 }
 
@@ -134,7 +184,7 @@ fn file_of(digest: Digest) -> String {
 /// What an operator can do about a registry that cannot be asked.
 fn remedy(error: &Unavailable) -> &'static str {
     match error.kind() {
-        "tls" | "unauthorized" => super::remedy(error),
+        "tls" | "unauthorized" | "rate-limited" | "proxy" => super::remedy(error),
         _ => "try again when the registry answers",
     }
 }

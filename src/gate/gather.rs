@@ -1,12 +1,17 @@
 //! Gathering: what does the engine hold, what does the trust data say, what would the
 //! registry serve, what does a container reach?
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tracing::debug;
 
+use super::asking::{Question, Told};
+use super::contents::Case;
 use super::{Decision, Gate, NETWORK, reach};
-use crate::image::{ContainerId, Digest, ImageName, Reference};
+use crate::image::{ContainerId, Digest, ImageName, Reference, Repository};
 use crate::policy::{
     self, Evidence, Grant, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict,
 };
@@ -15,13 +20,10 @@ use crate::source::{Container, Deadline, Engine, LocalImage};
 
 /// What was gathered for a subject.
 pub(super) struct Gathered {
-    pub subject: Subject,
-    pub evidence: Evidence,
+    pub case: Case,
     /// The subject as people call it.
     pub told: String,
-    pub notes: Vec<String>,
-    /// Until when the network may be waited for.
-    pub deadline: Deadline,
+    pub question: Question,
 }
 
 impl Gate {
@@ -53,25 +55,37 @@ impl Gate {
             _ => called(&subject),
         };
         let deadline = Deadline::after(NETWORK);
+        let question = Question { began: Instant::now(), now, deadline, anew: false };
         let mut evidence = Evidence { held, ..Evidence::default() };
         let asked = policy::repositories(&self.policy, &subject, &evidence.held);
         let (answers, served, host) = tokio::join!(
-            // All at once: one slow server must not use up the time of another.
-            join_all(asked.into_iter().map(|repository| async {
-                let (data, note) = self.repositories().trust_data(&repository, now, deadline).await;
-                (repository, data, note)
-            })),
+            self.trust(asked, question),
             self.served(&subject, &evidence.held, deadline),
             self.host(access, deadline),
         );
-        let mut notes = Vec::new();
-        for (repository, data, note) in answers {
-            notes.extend(note);
-            evidence.trust.push((repository, data));
-        }
         evidence.served = served;
         evidence.host = host;
-        Ok(Gathered { subject, evidence, told, notes, deadline })
+        let mut case = Case { subject, evidence, now, unasked: Vec::new(), notes: BTreeMap::new() };
+        case.take(answers);
+        Ok(Gathered { case, told, question })
+    }
+
+    /// The trust data of repositories. All at once: one slow server must not use up the time
+    /// of another.
+    async fn trust(&self, asked: Vec<Repository>, question: Question) -> Vec<(Repository, Told)> {
+        join_all(asked.into_iter().map(|repository| async {
+            let told = self.repositories().trust_data(&repository, question).await;
+            (repository, told)
+        }))
+        .await
+    }
+
+    /// Asks the trust servers after all that were not asked for this decision. Whether
+    /// anything is another than it was.
+    pub(super) async fn ask_after_all(&self, case: &mut Case, question: Question) -> bool {
+        let unasked = std::mem::take(&mut case.unasked);
+        let question = Question { anew: true, ..question };
+        case.take(self.trust(unasked, question).await)
     }
 
     /// What the engine holds for a subject, where that is what decides. Adds to `access`

@@ -8,11 +8,14 @@
 //! becomes a reason.
 
 mod aftermath;
+mod asking;
 mod contents;
 mod crossing;
 mod doors;
+mod entry;
 mod gather;
 mod glass;
+mod in_use;
 mod reach;
 mod refresh;
 mod repositories;
@@ -22,9 +25,11 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
@@ -49,7 +54,9 @@ pub const NETWORK: Duration = Duration::from_secs(5);
 pub struct Gate {
     policy: Arc<Policy>,
     engine: Option<Engine>,
-    repositories: Repositories,
+    repositories: Arc<Repositories>,
+    /// How often trust data decided that had run out.
+    graces: AtomicU64,
     crossing: Crossing,
     glass: Arc<Glass>,
     /// Folders that no container may reach.
@@ -113,11 +120,13 @@ impl Gate {
     /// Builds a gate. Opens the state directory and connects to nothing.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { policy, engine, state_dir, offline } = settings;
+        let policy = Arc::new(policy);
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
         Ok(Self {
-            policy: Arc::new(policy),
+            policy,
             engine,
-            repositories,
+            repositories: Arc::new(repositories),
+            graces: AtomicU64::new(0),
             crossing: Crossing::default(),
             glass: Arc::default(),
             own: Vec::new(),
@@ -136,6 +145,18 @@ impl Gate {
     pub fn behind(mut self, glass: Arc<Glass>) -> Self {
         self.glass = glass;
         self
+    }
+
+    /// From now on each decision asks the trust servers, however fresh what is kept is.
+    #[must_use]
+    pub fn asking_always(self) -> Self {
+        self.repositories.always_ask();
+        self
+    }
+
+    /// How often since the start trust data decided that had run out, by `offline_grace`.
+    pub fn graces(&self) -> u64 {
+        self.graces.load(Ordering::Relaxed)
     }
 
     /// The policy it judges by.
@@ -186,7 +207,12 @@ impl Gate {
 
     /// Decides whether a name may run, by its trust data alone.
     pub async fn check(&self, reference: Reference) -> Decision {
-        self.prove(Subject::Name(reference), Vec::new(), source::now()).await
+        self.check_at(reference, source::now()).await
+    }
+
+    /// The same, as a clock decides that says `now`.
+    pub async fn check_at(&self, reference: Reference, now: Timestamp) -> Decision {
+        self.prove(Subject::Name(reference), Vec::new(), now).await
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
@@ -194,21 +220,29 @@ impl Gate {
             Ok(gathered) => gathered,
             Err(decision) => return self.unseen(*decision),
         };
-        let Gathered { subject, evidence, told, mut notes, deadline } = gathered;
-        let (mut verdict, mut warning, mut case) =
-            self.judge(Case { subject, evidence, now }).await;
-        if is_about_the_image(&verdict) {
-            let (seen, looked) = self.look_into(case, deadline).await;
-            case = seen;
-            if looked {
+        let Gathered { case, told, question } = gathered;
+        let (mut verdict, mut warning, mut case) = self.judge(case).await;
+        // What is refused is looked into, from what costs least: contents on the node, then
+        // the trust servers, since nothing is refused by old data, then the registry.
+        for step in [Step::Node, Step::TrustServer, Step::Registry] {
+            if !is_about_the_image(&verdict) {
+                break;
+            }
+            let is_new = match step {
+                Step::Node => self.look_into(&mut case, None).await,
+                Step::TrustServer => self.ask_after_all(&mut case, question).await,
+                Step::Registry => self.look_into(&mut case, Some(question.deadline)).await,
+            };
+            if is_new {
                 (verdict, warning, case) = self.judge(case).await;
             }
         }
-        notes.extend(warning);
-        let Case { subject, evidence, now } = &case;
-        let verdict = policy::lenient(&self.policy, subject, evidence, verdict, *now);
+        let grace = self.use_of_grace(&case);
+        let Case { subject, evidence, now, notes, .. } = case;
+        let verdict = policy::lenient(&self.policy, &subject, &evidence, verdict, now);
         let verdict = self.unless_broken(verdict);
-        let rule = policy::rule(&self.policy, subject, evidence, &verdict);
+        let rule = policy::rule(&self.policy, &subject, &evidence, &verdict);
+        let notes = notes.into_values().chain(grace).chain(warning).collect();
         Decision { verdict, subject: told, notes, rule: rule.map(ToString::to_string) }
     }
 
@@ -231,6 +265,18 @@ impl Gate {
         }
     }
 
+    /// Tells and counts what has run out and was decided by all the same.
+    fn use_of_grace(&self, case: &Case) -> Option<String> {
+        let names: Vec<_> = case.evidence.graces.keys().map(ToString::to_string).collect();
+        if names.is_empty() {
+            return None;
+        }
+        self.graces.fetch_add(1, Ordering::Relaxed);
+        let repositories = names.join(", ");
+        warn!(%repositories, "decided by trust data that has run out, by offline_grace");
+        Some(format!("offline_grace: trust data of {repositories} has run out and serves for now"))
+    }
+
     /// Judges away from the threads that serve connections: hostile trust data can name more
     /// signers than are judged in a moment.
     async fn judge(&self, case: Case) -> (Verdict, Option<String>, Case) {
@@ -244,9 +290,17 @@ impl Gate {
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.
-    pub(crate) fn repositories(&self) -> &Repositories {
+    pub(crate) fn repositories(&self) -> &Arc<Repositories> {
         &self.repositories
     }
+}
+
+/// What is done about a refusal, before it is given.
+#[derive(Clone, Copy)]
+enum Step {
+    Node,
+    TrustServer,
+    Registry,
 }
 
 /// Does heavy work away from the threads that serve connections. A panic goes on where a

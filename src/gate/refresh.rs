@@ -2,17 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::repositories::{Kept, Registered};
-use super::{away, seen};
+use super::repositories::Registered;
+use super::{NETWORK, away, seen};
 use crate::image::Repository;
 use crate::policy::Gap;
 use crate::source::{Deadline, Store, StoreError, Unavailable};
-use crate::trust::notary::{Fault, FileName, History, Role, Update, Wanted};
+use crate::trust::notary::{Fault, FileName, Grace, History, Role, TrustData, Update, Wanted};
+
+/// Verified trust data, and the timestamp file it was verified with.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub data: Arc<TrustData>,
+    pub timestamp: Arc<[u8]>,
+    /// What was seen of the repository up to then.
+    pub history: Arc<History>,
+    /// Whether it stands on disk as well.
+    pub saved: bool,
+}
 
 /// What a refresh works with.
 pub(super) struct Refresh<'r> {
@@ -23,23 +35,13 @@ pub(super) struct Refresh<'r> {
     pub memory: Option<Arc<History>>,
     /// Held while a file is verified.
     pub heavy: &'r Semaphore,
-    /// Whether to ask the server first.
-    pub use_network: bool,
-    /// Whether to ask it after all where nothing on the node serves.
-    pub may_ask_anyway: bool,
     pub now: Timestamp,
-    pub deadline: Deadline,
-}
-
-/// What came of it.
-pub(super) struct Refreshed {
-    pub outcome: Result<Kept, Gap>,
-    /// What went wrong without being the answer.
-    pub note: Option<String>,
+    /// What ran out lately and may be read from the disk all the same.
+    pub grace: Grace,
 }
 
 /// Why an attempt came to nothing.
-enum Failure {
+pub(super) enum Failure {
     /// The server could not be asked.
     Away(Unavailable),
     /// What is there is not to be trusted.
@@ -50,6 +52,17 @@ enum Failure {
     Nothing,
 }
 
+/// Why asking a server came to nothing, as it is told.
+#[derive(Clone, Debug)]
+pub(super) struct Failing {
+    /// Where nothing on the node serves.
+    pub gap: Gap,
+    /// Beside a decision by what is on the node.
+    pub note: String,
+    /// Whether the server could not be asked, so that what ran out may have grace.
+    pub is_away: bool,
+}
+
 /// Where the files of an attempt come from, beside those on disk that fit by hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -57,83 +70,59 @@ enum Origin {
     Disk,
 }
 
+/// How long a server has for all files of a repository, the large ones included: decisions
+/// do not wait that long, but the next one finds what has come.
+const WHOLE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+impl Failing {
+    pub fn for_tests() -> Self {
+        Self { gap: Gap::NoTrustData, note: String::new(), is_away: false }
+    }
+}
+
 impl Refresh<'_> {
-    /// Refreshes: the server first, where it may be asked; then what is kept in memory;
-    /// then what is on disk.
-    pub async fn run(&self, kept: Option<Kept>) -> Refreshed {
+    /// What is on disk, verified anew. It may have run out as far as the grace goes.
+    pub async fn load(&self) -> Result<Kept, Failure> {
+        self.attempt(Origin::Disk, None, Deadline::after(WHOLE)).await
+    }
+
+    /// What the server has now. `kept`: what is known already.
+    pub async fn ask(&self, kept: Option<&Kept>) -> Result<Kept, Failing> {
         let current = kept.filter(|kept| kept.data.check_current(self.now).is_ok());
-        let refused = if self.use_network {
-            match self.ask_server(current.as_ref()).await {
-                Ok(kept) => return Refreshed { outcome: Ok(kept), note: None },
-                Err(failure) => Some(failure),
-            }
-        } else {
-            None
-        };
-        let on_node = match current {
-            Some(kept) => Ok(kept),
-            None => self.attempt(Origin::Disk, None).await,
-        };
-        match (on_node, refused) {
-            (Ok(kept), Some(failure)) => {
-                Refreshed { outcome: Ok(kept), note: Some(self.tell(failure)) }
-            }
-            (Ok(kept), None) => {
-                let host = self.registered.remote.trust_server().host();
-                let unasked = || {
-                    format!(
-                        "{}: trust server {host} was away a moment ago and not asked again; \
-                         decided by what was verified before",
-                        self.repository
-                    )
-                };
-                Refreshed { outcome: Ok(kept), note: self.may_ask_anyway.then(unasked) }
-            }
-            (Err(Failure::Disk(error)), _) => {
-                error!(repository = %self.repository, %error, "the stored trust data cannot be used");
-                let folder = self.store.folder(self.repository);
-                let cause = format!("this node's own record of it cannot be used: {error}");
-                let remedy = format!(
-                    "mend the file; or remove {}, which forgets what was seen of this repository",
-                    folder.display()
-                );
-                Refreshed { outcome: Err(Gap::Unavailable { cause, remedy }), note: None }
-            }
-            (Err(_), Some(failure)) => Refreshed { outcome: Err(self.gap(failure)), note: None },
-            // The server was left alone for a while; now it is needed.
-            (Err(_), None) if self.may_ask_anyway => {
-                let outcome = self.ask_server(None).await.map_err(|failure| self.gap(failure));
-                Refreshed { outcome, note: None }
-            }
-            (Err(Failure::Bad(fault)), None) => {
-                Refreshed { outcome: Err(Gap::Refused(fault)), note: None }
-            }
-            (Err(_), None) => {
-                let cause =
-                    "nothing is cached for it, and the network is not to be used".to_owned();
-                let remedy = "check it once with the network, without --offline".to_owned();
-                Refreshed { outcome: Err(Gap::Unavailable { cause, remedy }), note: None }
-            }
-        }
+        self.ask_server(current).await.map_err(|failure| self.failing(failure))
     }
 
     /// Asks for the timestamp; where it is the one that is kept, nothing has changed.
     async fn ask_server(&self, kept: Option<&Kept>) -> Result<Kept, Failure> {
+        let deadline = Deadline::after(WHOLE);
         let timestamp = match kept {
             None => None,
             Some(kept) => {
                 let wanted = FileName::Current(Role::Timestamp).to_string();
-                let bytes = match self.fetch(&wanted, TIMESTAMP_MAX).await {
+                let bytes = match self.fetch(&wanted, TIMESTAMP_MAX, deadline).await {
                     Err(error) if error.is_not_found() => return Err(Failure::Nothing),
                     other => other.map_err(Failure::Away)?,
                 };
                 if *bytes == *kept.timestamp {
+                    self.touch(kept.saved);
                     return Ok(kept.clone());
                 }
                 Some(bytes)
             }
         };
-        self.attempt(Origin::Server, timestamp).await
+        self.attempt(Origin::Server, timestamp, deadline).await
+    }
+
+    /// Dates the timestamp on disk, for processes to come: so long was it known to be the
+    /// server's.
+    fn touch(&self, saved: bool) {
+        if !saved {
+            return;
+        }
+        if let Err(error) = self.store.touch(self.repository, TIMESTAMP_FILE, self.now) {
+            debug!(%error, "the date of a confirmation could not be kept");
+        }
     }
 
     /// One whole update. `timestamp`: already fetched.
@@ -141,6 +130,7 @@ impl Refresh<'_> {
         &self,
         origin: Origin,
         mut timestamp: Option<Vec<u8>>,
+        deadline: Deadline,
     ) -> Result<Kept, Failure> {
         let history =
             seen::load(self.store, self.repository, self.memory.as_ref()).map_err(Failure::Disk)?;
@@ -148,6 +138,9 @@ impl Refresh<'_> {
         let mut root = history.root.clone();
         let mut update = Update::new(self.repository, &self.registered.root, &history, self.now)
             .map_err(|fault| self.damaged(&fault))?;
+        if origin == Origin::Disk {
+            update = update.with_grace(self.grace);
+        }
         let mut fetched: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut current_timestamp = Vec::new();
         while let Some(wanted) = update.wanted() {
@@ -158,7 +151,7 @@ impl Refresh<'_> {
                 (None, Origin::Disk) => self.read(&plain)?,
                 (None, Origin::Server) => match self.on_disk(&wanted, &plain)? {
                     Some(bytes) => Some(bytes),
-                    None => self.download(&wanted).await?,
+                    None => self.download(&wanted, deadline).await?,
                 },
             };
             let Some(bytes) = bytes else {
@@ -189,10 +182,12 @@ impl Refresh<'_> {
         for (role, fault) in data.left_out() {
             warn!(repository = %self.repository, %role, %fault, "a delegation was left out");
         }
+        let mut saved = true;
         if origin == Origin::Server {
-            self.save(fetched, Arc::clone(&history)).await;
+            saved = self.save(fetched, Arc::clone(&history)).await;
+            self.touch(saved);
         }
-        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into(), history })
+        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into(), history, saved })
     }
 
     /// Has a file verified away from the threads that serve connections, and not more than
@@ -220,38 +215,54 @@ impl Refresh<'_> {
         self.store.read(self.repository, name).map_err(Failure::Disk)
     }
 
-    async fn download(&self, wanted: &Wanted) -> Result<Option<Vec<u8>>, Failure> {
-        match self.fetch(&wanted.file.to_string(), wanted.max_len).await {
+    async fn download(
+        &self,
+        wanted: &Wanted,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        match self.fetch(&wanted.file.to_string(), wanted.max_len, deadline).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(Failure::Away(error)),
         }
     }
 
-    async fn fetch(&self, file: &str, max: u64) -> Result<Vec<u8>, Unavailable> {
+    async fn fetch(
+        &self,
+        file: &str,
+        max: u64,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, Unavailable> {
         let server = self.registered.remote.trust_server();
-        let answer = server.fetch(self.repository, file, max, self.deadline).await;
         // A large file of one repository may take too long without the server being slow.
         let is_small = !file.contains('/') && file.split('.').count() == 2;
+        let small = Deadline::after(NETWORK);
+        let fetched =
+            server.fetch(self.repository, file, max, if is_small { small } else { deadline });
+        let answer = fetched.await;
         if answer.is_ok() || is_small {
             self.registered.heard(answer.as_ref().err());
         }
         answer
     }
 
-    /// Keeps what was verified. That the disk is full changes no verdict, but the next
-    /// start would begin without it, so it is said loudly.
-    async fn save(&self, files: BTreeMap<String, Vec<u8>>, history: Arc<History>) {
+    /// Keeps what was verified, and says whether that went well. That the disk is full
+    /// changes no verdict, but the next start would begin without it, so it is said loudly.
+    async fn save(&self, files: BTreeMap<String, Vec<u8>>, history: Arc<History>) -> bool {
         let (store, repository) = (self.store.clone(), self.repository.clone());
         let written =
             tokio::task::spawn_blocking(move || seen::save(&store, &repository, &files, &history));
         match written.await {
-            Ok(Ok(())) => info!(repository = %self.repository, "trust data refreshed"),
+            Ok(Ok(())) => {
+                info!(repository = %self.repository, "trust data refreshed");
+                return true;
+            }
             Ok(Err(error)) => {
                 error!(repository = %self.repository, %error, "trust data could not be kept");
             }
             Err(error) => error!(%error, "trust data could not be kept"),
         }
+        false
     }
 
     /// The root on disk was verified before it was written: now it is damaged.
@@ -262,35 +273,52 @@ impl Refresh<'_> {
         })
     }
 
-    fn gap(&self, failure: Failure) -> Gap {
-        match failure {
-            Failure::Nothing => Gap::NoTrustData,
+    /// What is told of a failure, and logged once.
+    fn failing(&self, failure: Failure) -> Failing {
+        let is_away = matches!(failure, Failure::Away(_));
+        let (gap, what) = match failure {
+            Failure::Nothing => {
+                (Gap::NoTrustData, "the trust server has no trust data for it any more".to_owned())
+            }
             Failure::Bad(fault) => {
                 self.log(&fault);
-                Gap::Refused(fault)
+                let what = format!("what the trust server has now was refused: {fault}");
+                (Gap::Refused(fault), what)
             }
             Failure::Away(error) => {
-                Gap::Unavailable { cause: error.to_string(), remedy: remedy(&error).to_owned() }
+                self.log_answer(&error);
+                let (cause, remedy) = (error.to_string(), remedy(&error).to_owned());
+                (Gap::Unavailable { cause: cause.clone(), remedy }, cause)
             }
-            Failure::Disk(error) => Gap::Unavailable {
-                cause: error.to_string(),
-                remedy: "see that the state directory can be used".to_owned(),
-            },
-        }
+            Failure::Disk(error) => (self.unusable(&error), error.to_string()),
+        };
+        let note = self.note(&what);
+        Failing { gap, note, is_away }
     }
 
-    /// What is said of a failure that older data on the node makes up for.
-    fn tell(&self, failure: Failure) -> String {
-        let what = match failure {
-            Failure::Nothing => "the trust server has no trust data for it any more".to_owned(),
-            Failure::Away(error) => error.to_string(),
-            Failure::Disk(error) => error.to_string(),
-            Failure::Bad(fault) => {
-                self.log(&fault);
-                format!("what the trust server has now was refused: {fault}")
-            }
-        };
+    /// What is told beside a decision by what is on the node.
+    pub fn note(&self, what: &str) -> String {
         format!("{}: {what}; decided by what was verified before", self.repository)
+    }
+
+    /// What is told of a decision that the node's own record does not allow.
+    pub fn unusable(&self, error: &StoreError) -> Gap {
+        error!(repository = %self.repository, %error, "the stored trust data cannot be used");
+        let folder = self.store.folder(self.repository);
+        let cause = format!("this node's own record of it cannot be used: {error}");
+        let remedy = format!(
+            "mend the file; or remove {}, which forgets what was seen of this repository",
+            folder.display()
+        );
+        Gap::Unavailable { cause, remedy }
+    }
+
+    /// An ordinary failure is told with the decision.
+    fn log_answer(&self, error: &Unavailable) {
+        if error.is_attack_like() {
+            let (repository, kind) = (self.repository, error.kind());
+            error!(%repository, kind, %error, "answer refused: this is what an attack looks like");
+        }
     }
 
     fn log(&self, fault: &Fault) {
@@ -311,6 +339,11 @@ pub fn remedy(error: &Unavailable) -> &'static str {
              certificate"
         }
         "unauthorized" => "give its [[registries]] entry a login that may pull, with docker_config",
+        "proxy" => {
+            "see that the proxy works and lets this host through: it is named by proxy in its \
+             [[registries]] entry, or by HTTPS_PROXY; proxy = \"none\" goes without"
+        }
+        "rate-limited" => "try again later; ask its operator for a higher limit for this node",
         "unreachable" | "timeout" | "server-error" => {
             "try again when it answers; see that its [[registries]] entry names the right server"
         }
@@ -318,6 +351,8 @@ pub fn remedy(error: &Unavailable) -> &'static str {
     }
 }
 
+/// The name under which a timestamp is kept.
+pub(super) const TIMESTAMP_FILE: &str = "timestamp.json";
 /// Most bytes of a timestamp, asked for ahead of the update.
 const TIMESTAMP_MAX: u64 = 1024 * 1024;
 

@@ -1,30 +1,35 @@
 //! The trust data of repositories: in memory, on disk, from the trust server.
 //!
-//! One question, three places. While its server answers, each decision asks it for the
-//! timestamp, so that a signature or its revocation is seen at once; where nothing has
-//! changed, that is all there is to do. While the server is away, what was verified
-//! before serves until it expires.
+//! What the trust server confirmed within the policy's `max_staleness` serves without any
+//! network. What is older and in date still serves, but the server is asked first, and waited
+//! for briefly. Only where nothing on the node serves does a decision wait for the network.
+//! A question to a server is nobody's own: many wait for it, and it goes on without them.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use lru::LruCache;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::SetupError;
-use super::refresh::{Refresh, Refreshed};
+use super::asking::{One, Question, Told, unasked};
+use super::entry::Entry;
+use super::in_use::InUse;
+use super::refresh::Failure;
 use crate::image::{Digest, Repository, Tag};
 use crate::policy::{self, Gap, Policy};
-use crate::source::{Credentials, Deadline, RegistrySettings, Remote, Store, Unavailable};
-use crate::trust::notary::{History, RootPolicy, TrustData};
+use crate::source::{
+    Credentials, Deadline, ProxySetting, RegistrySettings, Remote, Store, Unavailable,
+};
+use crate::trust::notary::RootPolicy;
 
 /// Repositories whose verified trust data is kept in memory.
-const KEPT: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+const KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// Files verified at the same time.
 const VERIFIED_AT_ONCE: usize = 2;
 /// How long a server that did not answer is left alone, as long as cached data serves.
@@ -37,8 +42,12 @@ pub struct Repositories {
     pub(super) store: Store,
     pub(super) offline: bool,
     pub(super) registries: HashMap<String, Arc<Registered>>,
+    pub(super) policy: Arc<Policy>,
+    /// Whether each decision asks, whatever the policy says.
+    always_ask: AtomicBool,
     entries: Mutex<LruCache<Repository, Arc<Entry>>>,
-    heavy: Semaphore,
+    pub(super) in_use: InUse,
+    pub(super) heavy: Semaphore,
 }
 
 /// A registered registry.
@@ -49,34 +58,13 @@ pub(super) struct Registered {
     away_since: Mutex<Option<Instant>>,
 }
 
-/// One repository. The lock is held over a whole refresh, so that many callers cause one.
-#[derive(Default)]
-struct Entry {
-    state: tokio::sync::Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    kept: Option<Kept>,
-    /// When the last refresh began, and what came of it.
-    last: Option<(Instant, Answer)>,
-}
-
-/// Verified trust data, and the timestamp file it was verified with.
-#[derive(Clone)]
-pub(super) struct Kept {
-    pub data: Arc<TrustData>,
-    pub timestamp: Arc<[u8]>,
-    /// What was seen of the repository up to then.
-    pub history: Arc<History>,
-}
-
-/// Trust data or why there is none, and what is worth saying beside it.
-type Answer = (Result<Arc<TrustData>, Gap>, Option<String>);
-
 impl Repositories {
     /// Prepares to ask the policy's registries.
-    pub(super) fn new(policy: &Policy, state: &Path, offline: bool) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        policy: &Arc<Policy>,
+        state: &Path,
+        offline: bool,
+    ) -> Result<Self, SetupError> {
         let mut registries = HashMap::new();
         for registry in policy.registries() {
             let registered = Registered {
@@ -90,55 +78,68 @@ impl Repositories {
             store: Store::open(state)?,
             offline,
             registries,
+            policy: Arc::clone(policy),
+            always_ask: AtomicBool::new(false),
             entries: Mutex::new(LruCache::new(KEPT)),
+            in_use: InUse::default(),
             heavy: Semaphore::new(VERIFIED_AT_ONCE),
         })
     }
 
-    /// The trust data of a repository, as fresh as can be had before the deadline.
-    pub(super) async fn trust_data(
-        &self,
-        repository: &Repository,
-        now: Timestamp,
-        deadline: Deadline,
-    ) -> Answer {
-        let Some(registered) = self.registries.get(repository.host()) else {
-            return (Err(Gap::Unregistered), None);
-        };
-        let asked = Instant::now();
-        let entry = {
-            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(entries.get_or_insert(repository.clone(), Arc::default))
-        };
-        let mut state = entry.state.lock().await;
-        // A refresh that began after this question was asked answers it as well.
-        if let Some((began, answer)) = &state.last
-            && *began >= asked
-        {
-            return answer.clone();
+    /// From now on each decision asks the trust server, whatever the policy says.
+    pub(super) fn always_ask(&self) {
+        self.always_ask.store(true, Ordering::Relaxed);
+    }
+
+    /// How old what a server confirmed may be, to be decided by unasked.
+    pub(super) fn max_staleness(&self) -> Duration {
+        if self.always_ask.load(Ordering::Relaxed) {
+            Duration::ZERO
+        } else {
+            self.policy.max_staleness()
         }
-        let began = Instant::now();
-        let refresh = Refresh {
-            repository,
-            registered,
-            store: &self.store,
-            memory: state.kept.as_ref().map(|kept| Arc::clone(&kept.history)),
-            heavy: &self.heavy,
-            use_network: !self.offline && !registered.is_left_alone(),
-            may_ask_anyway: !self.offline,
-            now,
-            deadline,
+    }
+
+    /// The trust data of a repository, as fresh as the policy wants it.
+    pub(super) async fn trust_data(
+        self: &Arc<Self>,
+        repository: &Repository,
+        mut question: Question,
+    ) -> Told {
+        let Some(registered) = self.registries.get(repository.host()) else {
+            return Told::without(Gap::Unregistered);
         };
-        let Refreshed { outcome, note } = refresh.run(state.kept.clone()).await;
-        let answer = match outcome {
-            Ok(kept) => {
-                state.kept = Some(kept.clone());
-                (Ok(kept.data), note)
+        let entry = self.entry(repository);
+        let one = One { all: self, repository, registered, entry: &entry };
+        let on_node = match entry.current(question.now) {
+            Some(kept) => Ok(kept),
+            None => one.load(question.now).await,
+        };
+        let (serves, graced, nothing) = match on_node {
+            Ok(kept) if kept.data.check_current(question.now).is_ok() => (Some(kept), None, None),
+            Ok(kept) => (None, Some(kept), None),
+            Err(Failure::Disk(error)) => {
+                return Told::without(one.refresh(question.now).unusable(&error));
             }
-            Err(gap) => (Err(gap), note),
+            Err(failure) => (None, None, Some(failure)),
         };
-        state.last = Some((began, answer.clone()));
-        answer
+        question.anew |= self.max_staleness().is_zero();
+        match serves {
+            Some(kept) => one.with(kept, question).await,
+            None if self.offline => match graced {
+                Some(kept) => {
+                    let note = one.refresh(question.now).note("the network is not to be used");
+                    one.in_grace(kept, note)
+                }
+                None => Told::without(unasked(nothing)),
+            },
+            None => one.without(graced, question).await,
+        }
+    }
+
+    fn entry(&self, repository: &Repository) -> Arc<Entry> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(entries.get_or_insert(repository.clone(), Arc::default))
     }
 
     /// The digest that a registry serves for a tag now. `None`: not to be asked.
@@ -157,8 +158,13 @@ impl Repositories {
 }
 
 impl Registered {
+    /// Whether its trust server did not answer when it was last asked.
+    pub fn is_away(&self) -> bool {
+        self.away_since.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Whether its trust server failed to answer a moment ago.
-    fn is_left_alone(&self) -> bool {
+    pub fn is_left_alone(&self) -> bool {
         let away = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
         away.is_some_and(|since| since.elapsed() < LEFT_ALONE)
     }
@@ -198,5 +204,10 @@ fn settings(registry: &policy::Registry) -> Result<RegistrySettings, String> {
         ca: registry.ca.clone(),
         certs_d: PathBuf::from(CERTS_D),
         credentials,
+        proxy: match &registry.proxy {
+            policy::Proxy::Environment => ProxySetting::Environment,
+            policy::Proxy::None => ProxySetting::Direct,
+            policy::Proxy::Url(url) => ProxySetting::Url(url.clone()),
+        },
     })
 }

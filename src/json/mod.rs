@@ -117,12 +117,37 @@ pub enum Error {
 
 /// Reads one document.
 pub fn parse(bytes: &[u8], names: Names, limits: Limits) -> Result<Value<'_>, Error> {
+    read(bytes, names, limits, None)
+}
+
+/// Reads one document whose object at `path` is large: each member of that object is shown
+/// to `each` and not kept, so the value returned has an empty object there.
+///
+/// It is read as by [`parse`], names exactly, and one thing more is refused: members of that
+/// object that are not in order of their names' bytes. In order, none can stand twice.
+/// What was shown counts for nothing where the document is refused after all.
+pub fn parse_along<'a>(
+    bytes: &'a [u8],
+    limits: Limits,
+    path: &[&str],
+    each: &mut dyn FnMut(&str, &Value<'a>) -> Result<(), &'static str>,
+) -> Result<Value<'a>, Error> {
+    read(bytes, Names::Exact, limits, Some(Along { path, each }))
+}
+
+fn read<'a>(
+    bytes: &'a [u8],
+    names: Names,
+    limits: Limits,
+    along: Option<Along<'_, 'a>>,
+) -> Result<Value<'a>, Error> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Error::NotUtf8 { valid_up_to: error.valid_up_to() })?;
     let mut left = limits.values;
     let mut reader = serde_json::Deserializer::from_str(text);
     let refused = |error: serde_json::Error| Error::Refused(error.to_string());
-    let value = Seed { names, depth: limits.depth, left: &mut left }
+    let along = along.map(|Along { path, each }| Along { path, each: &mut *each });
+    let value = Seed { names, depth: limits.depth, left: &mut left, along }
         .deserialize(&mut reader)
         .map_err(refused)?;
     reader.end().map_err(refused)?;
@@ -149,22 +174,58 @@ pub fn go_fold(name: &str) -> Cow<'_, str> {
 }
 
 /// Reads one value, counting down what the document may still hold.
-struct Seed<'b> {
+struct Seed<'b, 'de> {
     names: Names,
     depth: u8,
     left: &'b mut u32,
+    along: Option<Along<'b, 'de>>,
 }
 
-impl Seed<'_> {
+/// The way from a value to the object whose members are shown one by one.
+struct Along<'b, 'de> {
+    path: &'b [&'b str],
+    each: &'b mut dyn FnMut(&str, &Value<'de>) -> Result<(), &'static str>,
+}
+
+impl<'de> Seed<'_, 'de> {
     /// The seed for a value inside this one.
-    fn inner<E: serde::de::Error>(&mut self) -> Result<Seed<'_>, E> {
+    fn inner<E: serde::de::Error>(&mut self) -> Result<Seed<'_, 'de>, E> {
         let depth =
             self.depth.checked_sub(1).ok_or_else(|| E::custom("nested deeper than allowed"))?;
-        Ok(Seed { names: self.names, depth, left: self.left })
+        Ok(Seed { names: self.names, depth, left: self.left, along: None })
+    }
+
+    /// The seed for the member of this name.
+    fn member<E: serde::de::Error>(&mut self, name: &str) -> Result<Seed<'_, 'de>, E> {
+        let along = self.along.as_mut().and_then(|along| match along.path.split_first() {
+            Some((first, path)) if *first == name => Some(Along { path, each: &mut *along.each }),
+            _ => None,
+        });
+        let depth =
+            self.depth.checked_sub(1).ok_or_else(|| E::custom("nested deeper than allowed"))?;
+        Ok(Seed { names: self.names, depth, left: self.left, along })
+    }
+
+    /// Shows all members to `each`.
+    fn show<A: MapAccess<'de>>(
+        mut self,
+        each: &mut dyn FnMut(&str, &Value<'de>) -> Result<(), &'static str>,
+        mut access: A,
+    ) -> Result<Value<'de>, A::Error> {
+        let mut last: Option<Cow<'de, str>> = None;
+        while let Some(name) = access.next_key_seed(NameSeed)? {
+            if last.as_ref().is_some_and(|last| *last >= name) {
+                return Err(A::Error::custom("members out of order"));
+            }
+            let value = access.next_value_seed(self.inner()?)?;
+            each(&name, &value).map_err(A::Error::custom)?;
+            last = Some(name);
+        }
+        Ok(Value::Object(Object::default()))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
+impl<'de> DeserializeSeed<'de> for Seed<'_, 'de> {
     type Value = Value<'de>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value<'de>, D::Error> {
@@ -176,7 +237,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seed<'_> {
+impl<'de> Visitor<'de> for Seed<'_, 'de> {
     type Value = Value<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,9 +281,13 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value<'de>, A::Error> {
+        if let Some(Along { path: [], each }) = self.along.take_if(|along| along.path.is_empty()) {
+            return self.show(each, access);
+        }
         let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
         while let Some(name) = access.next_key_seed(NameSeed)? {
-            members.push((name, access.next_value_seed(self.inner()?)?));
+            let value = access.next_value_seed(self.member(&name)?)?;
+            members.push((name, value));
         }
         match repeated(&members, self.names) {
             Some(name) => {
@@ -277,6 +342,13 @@ fn repeated<'m>(members: &'m [(Cow<'_, str>, Value<'_>)], names: Names) -> Optio
         Names::Go => go_fold(name),
     };
     let mut all = members.iter().map(|(name, _)| name);
+    if members.len() <= FEW && names == Names::Exact {
+        return (1..members.len()).find_map(|own| {
+            let (name, _) = members.get(own)?;
+            let before = members.get(..own)?;
+            before.iter().any(|(other, _)| other == name).then_some(name.as_ref())
+        });
+    }
     if members.len() <= FEW {
         let mut seen: Vec<Cow<'_, str>> = Vec::with_capacity(members.len());
         return all.find_map(|name| {
@@ -357,6 +429,46 @@ mod tests {
         let error = read(&format!(r#"{{"{name}":1,"{name}":2}}"#), Names::Exact).unwrap_err();
         let told = format!("the member \"{}\"… stands twice", "é".repeat(60));
         assert!(error.to_string().starts_with(&told), "{error}");
+    }
+
+    #[test]
+    fn shows_the_members_of_one_object() {
+        let along = |text: &str| {
+            let mut shown = Vec::new();
+            let value = parse_along(text.as_bytes(), LIMITS, &["a", "b"], &mut |name, value| {
+                shown.push((name.to_owned(), format!("{value:?}")));
+                if name == "odd" { Err("odd") } else { Ok(()) }
+            });
+            value.map(|value| (format!("{value:?}"), shown)).map_err(|error| error.to_string())
+        };
+        let whole = |text| format!("{:?}", read(text, Names::Exact).unwrap());
+        let text =
+            r#"{"x":{"b":{"c":1}},"a":{"a":[{"b":{"c":1}}],"b":{"1":2,"\u0032":{"b":[3]}},"c":4}}"#;
+        let (rest, shown) = along(text).unwrap();
+        let expected = r#"{"x":{"b":{"c":1}},"a":{"a":[{"b":{"c":1}}],"b":{},"c":4}}"#;
+        assert_eq!(rest, whole(expected));
+        assert_eq!(
+            shown,
+            [("1", "2"), ("2", r#"{"b":[3]}"#)]
+                .map(|(name, value)| (name.to_owned(), whole(value)))
+        );
+        for text in ["1", "[]", r#"{"a":1}"#, r#"{"a":{"b":[1]}}"#, r#"{"a":{"b":{}}}"#] {
+            assert_eq!(along(text), Ok((whole(text), Vec::new())), "{text}");
+        }
+        for (text, error) in [
+            (r#"{"a":{"b":{"1":1,"1":1}}}"#, "out of order"),
+            (r#"{"a":{"b":{"2":1,"1":1}}}"#, "out of order"),
+            (r#"{"a":{"b":{"\u0031":1,"1":1}}}"#, "out of order"),
+            (r#"{"a":{"b":{"1":{"c":1,"c":2}}}}"#, "twice"),
+            (r#"{"a":{"b":{"1":1},"b":{"2":1}}}"#, "twice"),
+            (r#"{"a":{"b":{"1":1}},"a":{"b":{}}}"#, "twice"),
+            (r#"{"a":{"b":{"odd":1}}}"#, "odd"),
+            (r#"{"a":{"b":{"1":1}}"#, "EOF"),
+            (r#"{"a":{"b":{"1":[[[[[[1]]]]]]}}}"#, "deeper"),
+        ] {
+            let told = along(text).unwrap_err();
+            assert!(told.contains(error), "{text}: {told}");
+        }
     }
 
     #[test]

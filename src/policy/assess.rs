@@ -82,9 +82,10 @@ impl Assessment<'_> {
     fn any_tag(&self, digests: &[Digest], first: Option<&Tag>) -> Option<Result<Grant, Reason>> {
         let mut best: Option<Result<Grant, Reason>> = None;
         for &digest in digests {
-            let mut tags = self.data.tags_of(digest, self.now);
-            tags.sort_by_key(|tag| Some(*tag) != first.map(Tag::as_str));
-            for tag in tags.into_iter().take(MAX_TAGS) {
+            let first = first.map(Tag::as_str);
+            let first = first.filter(|tag| self.data.released(tag, self.now) == Some(digest));
+            let others = self.data.released_as(digest, self.now).filter(|tag| Some(*tag) != first);
+            for tag in first.into_iter().chain(others).take(MAX_TAGS) {
                 let outcome = self.approve(tag, digest);
                 if outcome.is_ok() {
                     return Some(outcome);

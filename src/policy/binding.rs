@@ -9,6 +9,7 @@
 //! An index is looked into one level deep: engines know no index of indexes.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 
@@ -94,8 +95,9 @@ pub fn unread(subject: &Subject, evidence: &Evidence, now: Timestamp) -> Vec<(Re
     let mut found: Vec<(Repository, Digest)> = Vec::new();
     for (repository, data) in &evidence.trust {
         let Ok(data) = data else { continue };
-        let bound = || covering.iter().any(|digest| !data.tags_of(*digest, now).is_empty());
-        if data.check_current(now).is_err() || bound() {
+        let bound =
+            || covering.iter().any(|digest| data.released_as(*digest, now).next().is_some());
+        if data.check_within(now, evidence.grace(repository)).is_err() || bound() {
             continue;
         }
         let tag = asked.as_ref().filter(|one| one.repository == *repository);
@@ -137,8 +139,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// What is to be looked into of one repository.
     fn of(&self, data: &TrustData, tag: Option<&str>) -> Vec<Digest> {
-        let releases = data.releases(self.now);
-        let own = tag.and_then(|tag| releases.get(tag).copied());
+        let own = tag.and_then(|tag| data.released(tag, self.now));
         let first = own.map(|own| self.behind(own)).unwrap_or_default();
         if !first.is_empty() {
             return first;
@@ -148,8 +149,10 @@ impl Search<'_> {
         if self.image.digests.iter().all(|digest| Some(*digest) == self.image.config) {
             return Vec::new();
         }
-        let others = releases.values().rev().copied();
-        others.filter(|digest| !self.evidence.contents.contains_key(digest)).collect()
+        let others = data.latest(self.now);
+        let unread = others.filter(|digest| !self.evidence.contents.contains_key(digest));
+        let mut known = HashSet::new();
+        unread.filter(|digest| known.insert(*digest)).take(MAX_UNREAD).collect()
     }
 
     /// The digest released under the tag asked for, then what it lists.

@@ -12,7 +12,7 @@ use super::document::{
     ConfigError, Document, ExceptionEntry, RegistryEntry, RuleEntry, Until, UserEntry,
 };
 use super::exception::{self, Excepted, Exception};
-use super::rules::{DockerConfig, Policy, Registry, User, UserKey};
+use super::rules::{DockerConfig, Policy, Proxy, Registry, User, UserKey};
 use super::scope::Rule;
 use crate::image::{Digest, Repository, RepositoryPattern};
 use crate::request::Permission;
@@ -50,7 +50,7 @@ impl Policy {
     }
 }
 
-struct Builder<'b> {
+pub(super) struct Builder<'b> {
     text: &'b str,
     read: ReadFile<'b>,
 }
@@ -58,6 +58,8 @@ struct Builder<'b> {
 impl Builder<'_> {
     fn policy(&self, document: Document) -> Result<Policy, ConfigError> {
         let trust = document.trust_configuration;
+        let registries = self.registries(document.registries)?;
+        let freshness = self.freshness(&trust, &registries)?;
         let users_ca = match &trust.users_ca {
             Some(ca) => self.authorities(ca, "users_ca")?,
             None => Vec::new(),
@@ -69,7 +71,7 @@ impl Builder<'_> {
             mode: trust.mode,
             required_teams: self.required(trust.require_signature_from, &teams)?,
             rules: self.rules(document.rules, &teams)?,
-            registries: self.registries(document.registries)?,
+            registries,
             teams,
             users,
             users_ca,
@@ -79,6 +81,7 @@ impl Builder<'_> {
             guard_mode: document.guard.mode,
             exceptions: self.exceptions(document.exceptions)?,
             fingerprint: String::new(),
+            freshness,
         })
     }
 
@@ -231,6 +234,18 @@ impl Builder<'_> {
             }
             None => None,
         };
+        let proxy = match &entry.proxy {
+            None => Proxy::Environment,
+            Some(proxy) if proxy.get_ref() == "none" => Proxy::None,
+            Some(proxy) if proxy.get_ref().starts_with("http://") => {
+                Proxy::Url(proxy.get_ref().clone())
+            }
+            // Not repeated: it may hold a password.
+            Some(proxy) => {
+                let what = "proxy must be \"none\", or a URL that starts with http://".to_owned();
+                return Err(self.error(proxy, what));
+            }
+        };
         let docker_config = match &entry.docker_config {
             Some(path) => Some(DockerConfig(self.file(path, path.get_ref())?)),
             None => None,
@@ -243,7 +258,7 @@ impl Builder<'_> {
             },
             trust_on_first_use: entry.trust_on_first_use,
         };
-        Ok(Registry { host, ca, trust_server, docker_config, root })
+        Ok(Registry { host, ca, trust_server, proxy, docker_config, root })
     }
 
     /// A host address is what stands before the first slash of a reference.
@@ -303,12 +318,19 @@ impl Builder<'_> {
             }
             let required_teams =
                 entry.require_signature_from.map(|written| self.required(written, teams));
-            rules.push(Rule {
+            let rule = Rule {
                 repository,
                 required_teams: required_teams.transpose()?,
                 mode: entry.mode,
                 allow_host_access: entry.allow_host_access,
-            });
+                offline_grace: entry.offline_grace.as_ref().map(|it| self.grace(it)).transpose()?,
+            };
+            if rule.is_empty() {
+                let what = "a rule that says nothing: give it require_signature_from, mode, \
+                            allow_host_access or offline_grace";
+                return Err(self.error(&entry.repository, what.to_owned()));
+            }
+            rules.push(rule);
         }
         Ok(rules)
     }
@@ -415,7 +437,7 @@ impl Builder<'_> {
         })
     }
 
-    fn error<T>(&self, place: &Spanned<T>, what: String) -> ConfigError {
+    pub(super) fn error<T>(&self, place: &Spanned<T>, what: String) -> ConfigError {
         let Range { start, end } = place.span();
         ConfigError::at(self.text, start..end, what)
     }

@@ -56,6 +56,24 @@ pub struct TrustConfiguration {
     /// What is done about running containers that could not be started today.
     #[serde(default)]
     pub on_violation: OnViolation,
+    /// How old what the trust server last confirmed may be, to decide by it unasked.
+    pub max_staleness: Option<Spanned<String>>,
+    /// How long what has run out serves while the trust server cannot be asked.
+    #[serde(default)]
+    pub offline_grace: GraceEntry,
+    /// Repositories whose trust data is kept ready before anybody asks for them.
+    #[serde(default)]
+    pub prefetch: Vec<Spanned<String>>,
+}
+
+/// `offline_grace`: durations, for these two roles alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraceEntry {
+    /// For the timestamp.
+    pub timestamp: Option<Spanned<String>>,
+    /// For the snapshot.
+    pub snapshot: Option<Spanned<String>>,
 }
 
 /// What is done about a container that runs and could not be started today.
@@ -81,6 +99,9 @@ pub struct RegistryEntry {
     pub ca_file: Option<Spanned<PathBuf>>,
     /// The base URL of its Notary server. Default: `https://host_address`.
     pub trust_server: Option<Spanned<String>>,
+    /// The HTTP proxy that leads to it and its Notary server, or `none`. Default: as
+    /// `HTTPS_PROXY` and `NO_PROXY` say.
+    pub proxy: Option<Spanned<String>>,
     /// A docker `config.json` with the credentials for it.
     pub docker_config: Option<Spanned<PathBuf>>,
     /// Key IDs one of which every root must have.
@@ -126,6 +147,8 @@ pub struct RuleEntry {
     pub mode: Option<Mode>,
     /// Whether their images may reach the host.
     pub allow_host_access: Option<bool>,
+    /// The `offline_grace` of their trust data, in place of the one for all.
+    pub offline_grace: Option<GraceEntry>,
 }
 
 /// `[[exceptions]]`: images that may run unsigned for a while.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::image::{Digest, ImageId, Repository};
 use crate::request::HostAccess;
 use crate::trust::Content;
-use crate::trust::notary::{self, TrustData};
+use crate::trust::notary::{self, Grace, TrustData};
 
 /// All that a judgement rests on. Gathered by `gate`, judged by
 /// [`judge`](super::judge).
@@ -16,6 +16,9 @@ pub struct Evidence {
     pub held: Held,
     /// The trust data of each repository that may speak for it, or why there is none.
     pub trust: Vec<(Repository, Result<Arc<TrustData>, Gap>)>,
+    /// The repositories whose trust server cannot be asked, and the grace that the policy
+    /// gives to what ran out of theirs meanwhile.
+    pub graces: BTreeMap<Repository, Grace>,
     /// What the registry would serve for the tag in question.
     pub served: Served,
     /// What is asked of the host, and what is known of it.
@@ -24,6 +27,13 @@ pub struct Evidence {
     pub contents: BTreeMap<Digest, Look>,
     /// Whether more of them could have been looked into than were.
     pub cut_short: bool,
+}
+
+impl Evidence {
+    /// The grace that what ran out of a repository's trust data has here.
+    pub(super) fn grace(&self, repository: &Repository) -> Grace {
+        self.graces.get(repository).copied().unwrap_or_default()
+    }
 }
 
 /// What came of looking into a digest.

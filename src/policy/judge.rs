@@ -198,7 +198,7 @@ impl Case<'_> {
     ) -> Result<Assessment<'a>, Reason> {
         let reference = reference.to_owned();
         match data {
-            Ok(data) => match data.check_current(self.now) {
+            Ok(data) => match data.check_within(self.now, self.evidence.grace(repository)) {
                 Ok(()) => Ok(Assessment {
                     policy: self.policy,
                     demand: self.policy.demand(repository, asked),

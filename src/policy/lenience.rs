@@ -72,7 +72,7 @@ pub fn rule<'p>(
         Verdict::Allow(Grant::Proven { repository, .. }) => Some(vec![repository.clone()]),
         _ => concern(policy, subject, &evidence.held).map(|concern| concern.names),
     };
-    proven?.iter().find_map(|one| policy.rule(one)).map(|rule| &rule.repository)
+    proven?.iter().find_map(|one| policy.rule_for(one)).map(|rule| &rule.repository)
 }
 
 /// Applies the exception for it, if one is in force; else names the one that ended.
@@ -119,8 +119,8 @@ fn audited(policy: &Policy, concern: Option<Concern>, refusal: Refusal) -> Verdi
         return Verdict::Deny(refusal);
     }
     let names = concern.map(|concern| concern.names).unwrap_or_default();
-    let own = names.iter().filter_map(|name| policy.rule(name));
-    let rule = own.filter(|rule| rule.mode.is_some()).map(|rule| rule.repository.clone()).next();
+    let audits = |name| policy.rule(name, |rule| rule.mode.is_some().then_some(&rule.repository));
+    let rule = names.iter().find_map(audits).cloned();
     Verdict::Allow(Grant::Excused { refusal, leave: Leave::Audit { rule } })
 }
 

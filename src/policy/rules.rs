@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::document::OnViolation;
 use super::exception::Exception;
+use super::freshness::Freshness;
 use super::guard::GuardMode;
 use super::scope::{Mode, Rule};
 use crate::image::Repository;
@@ -32,6 +33,7 @@ pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) exceptions: Vec<Exception>,
     pub(super) fingerprint: String,
+    pub(super) freshness: Freshness,
 }
 
 /// A registered registry.
@@ -43,10 +45,33 @@ pub struct Registry {
     pub ca: Option<String>,
     /// The base URL of its Notary server, where it is not `https://host`.
     pub trust_server: Option<String>,
+    /// The HTTP proxy that leads to both.
+    pub proxy: Proxy,
     /// The text of a docker `config.json` with credentials for it.
     pub docker_config: Option<DockerConfig>,
     /// What makes a root of one of its repositories one to trust.
     pub root: RootPolicy,
+}
+
+/// How the servers of a registry are reached.
+#[derive(Clone)]
+pub enum Proxy {
+    /// As `HTTPS_PROXY` and `NO_PROXY` say.
+    Environment,
+    /// Without a proxy.
+    None,
+    /// Through this one. The URL may hold a password, and is not to be printed.
+    Url(String),
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Environment => "Environment",
+            Self::None => "None",
+            Self::Url(_) => "Url(..)",
+        })
+    }
 }
 
 /// A docker `config.json`: secrets, which are not to be printed.

@@ -1,10 +1,11 @@
-//! What counts for which repository: the most specific rule, and what it does not say as
-//! the whole policy says it.
+//! What counts for which repository: of each thing, what the most specific rule says that
+//! says anything about it; else what the policy says of all.
 
 use super::evidence::HeldImage;
 use super::plan::called;
 use super::rules::Policy;
 use crate::image::{Reference, Repository, RepositoryPattern};
+use crate::trust::notary::Grace;
 
 /// What is done about what the policy refuses (`mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -24,6 +25,18 @@ pub(super) struct Rule {
     pub required_teams: Option<Vec<String>>,
     pub mode: Option<Mode>,
     pub allow_host_access: Option<bool>,
+    pub offline_grace: Option<Grace>,
+}
+
+impl Rule {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        let Self { repository: _, required_teams, mode, allow_host_access, offline_grace } = self;
+        required_teams.is_none()
+            && mode.is_none()
+            && allow_host_access.is_none()
+            && offline_grace.is_none()
+    }
 }
 
 /// What is demanded of an image.
@@ -38,26 +51,36 @@ pub(super) struct Demand<'p> {
 }
 
 impl Policy {
-    /// The rule that counts for a repository.
-    pub(super) fn rule(&self, repository: &Repository) -> Option<&Rule> {
+    /// The most specific rule for a repository.
+    pub(super) fn rule_for(&self, repository: &Repository) -> Option<&Rule> {
+        self.rule(repository, Some)
+    }
+
+    /// What the most specific of the rules for a repository says that say anything about it.
+    pub(super) fn rule<'p, T>(
+        &'p self,
+        repository: &Repository,
+        says: impl Fn(&'p Rule) -> Option<T>,
+    ) -> Option<T> {
         let matching = self.rules.iter().filter(|rule| rule.repository.matches(repository));
-        matching.max_by_key(|rule| rule.repository.specificity())
+        let saying = matching.filter_map(|rule| Some((rule.repository.specificity(), says(rule)?)));
+        saying.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, said)| said)
     }
 
     /// The teams that must have signed for images of a repository.
     pub fn required_of(&self, repository: &Repository) -> &[String] {
-        let own = self.rule(repository).and_then(|rule| rule.required_teams.as_deref());
+        let own = self.rule(repository, |rule| rule.required_teams.as_deref());
         own.unwrap_or_else(|| self.required_teams())
     }
 
     /// What is done about what is refused of a repository.
     pub fn mode_of(&self, repository: &Repository) -> Mode {
-        self.rule(repository).and_then(|rule| rule.mode).unwrap_or(self.mode)
+        self.rule(repository, |rule| rule.mode).unwrap_or(self.mode)
     }
 
     /// Whether images that a repository proves may reach the host.
     pub(super) fn allows_host_access(&self, repository: &Repository) -> bool {
-        self.rule(repository).and_then(|rule| rule.allow_host_access).unwrap_or(false)
+        self.rule(repository, |rule| rule.allow_host_access).unwrap_or(false)
     }
 
     /// What is done about what is refused, where no rule says otherwise.
@@ -74,7 +97,7 @@ impl Policy {
     /// Whether the policy says anything of a repository: then its name means something.
     pub(super) fn knows(&self, repository: &Repository) -> bool {
         self.registry(repository.host()).is_some()
-            || self.rule(repository).is_some()
+            || self.rule_for(repository).is_some()
             || self.exceptions.iter().any(|exception| exception.names(repository))
     }
 

@@ -19,6 +19,7 @@ use super::clock::Deadline;
 use super::credentials::Credentials;
 use super::http::{Answer, Call};
 use super::https::HttpsClient;
+use super::retry_after::retry_after;
 use super::unavailable::{Place, Role, Unavailable};
 use super::url;
 
@@ -189,7 +190,16 @@ fn expect_ok(at: &Place, logged_in: bool, answer: Answer) -> Result<Answer, Unav
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Err(refused(at, logged_in, answer.status))
         }
-        status => Err(Unavailable::Status { at: at.clone(), status: status.as_u16() }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            let retry_after = retry_after(&answer.headers);
+            Err(Unavailable::RateLimited { at: at.clone(), retry_after })
+        }
+        status => Err(match retry_after(&answer.headers) {
+            retry_after @ Some(_) if status == StatusCode::SERVICE_UNAVAILABLE => {
+                Unavailable::RateLimited { at: at.clone(), retry_after }
+            }
+            _ => Unavailable::Status { at: at.clone(), status: status.as_u16() },
+        }),
     }
 }
 

@@ -38,6 +38,11 @@ impl Deadline {
         self.allowed
     }
 
+    /// How long there still is.
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
     /// The result of `work`, or nothing once the deadline has passed.
     pub(super) async fn bound<F: Future>(&self, work: F) -> Option<F::Output> {
         tokio::time::timeout_at(self.at, work).await.ok()

@@ -180,6 +180,7 @@ impl Engine {
                 EngineError::Timeout { socket: self.socket.clone(), allowed: self.patience }
             }
             Failure::TooLarge => EngineError::TooLarge { max },
+            Failure::Encoded => EngineError::BadAnswer("it is compressed".to_owned()),
             Failure::Exchange(error) => unreachable(&error),
             Failure::Body(error) => unreachable(&error),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::connect::Connect;
 use hyper_util::client::legacy::{self, Client};
@@ -27,7 +27,7 @@ const MAX_HEADERS: usize = 100;
 /// Most bytes read of the body of an error, which at best explains it.
 const MAX_ERROR_BODY: u64 = 16 * 1024;
 /// What we call ourselves in a server's log.
-const AGENT: HeaderValue =
+pub(super) const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("countersign/", env!("CARGO_PKG_VERSION")));
 
 /// A request, and the bounds on its answer.
@@ -55,6 +55,8 @@ pub(super) struct Answer {
 pub(super) enum Failure {
     Timeout,
     TooLarge,
+    /// The body is in a form that was not asked for.
+    Encoded,
     Exchange(legacy::Error),
     Body(hyper::Error),
 }
@@ -80,6 +82,9 @@ where
 {
     let whole = async {
         let (head, body) = send(client, call).await?.into_parts();
+        if is_encoded(&head.headers) {
+            return Err(Failure::Encoded);
+        }
         let body = if head.status.is_success() {
             collect(body, call.max).await?
         } else {
@@ -122,6 +127,18 @@ where
         other => other,
     };
     response.map_err(Failure::Exchange)
+}
+
+/// Whether a body would have to be unpacked. None such is asked for, and it would be a way
+/// past the limit on its size.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let has_other = |name, plain: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .any(|value| !value.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    has_other(CONTENT_ENCODING, "identity") || has_other(TRANSFER_ENCODING, "chunked")
 }
 
 /// Reads a body of at most `max` bytes: what announces more is not read at all.

@@ -2,18 +2,21 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Empty;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_ENCODING, LOCATION};
+use hyper::header::LOCATION;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::CertificateError;
 
 use super::http::{Answer, Call, Failure, causes, exchange, innermost, pool};
+use super::http_proxy::Proxies;
 use super::tls::Tls;
+use super::tunnel::{ProxyFault, Way};
 use super::unavailable::{Place, Unavailable, quote};
 
 /// Longest wait for a TCP connection. Shorter than any deadline, so that a host that is
@@ -23,13 +26,13 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// The HTTPS client of one registered registry: its own roots of trust, its own
 /// connections.
 pub(super) struct HttpsClient {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<Way>, Empty<Bytes>>,
     /// What makes a certificate trusted here, for messages.
     trusted: String,
 }
 
 impl HttpsClient {
-    pub(super) fn new(tls: Tls) -> Self {
+    pub(super) fn new(tls: Tls, proxies: Arc<Proxies>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(CONNECT));
         tcp.set_nodelay(true);
@@ -39,7 +42,7 @@ impl HttpsClient {
             .with_tls_config(tls.config)
             .https_only()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(Way::new(tcp, proxies));
         Self { client: pool(connector), trusted: tls.trusted }
     }
 
@@ -56,13 +59,7 @@ impl HttpsClient {
                 to: to.map_or_else(|| "nowhere".to_owned(), |to| quote(&to)),
             });
         }
-        // None was asked for. A compressed body would also be a way past the size limit.
-        match answer.headers.get(CONTENT_ENCODING) {
-            Some(encoding) if encoding != "identity" => {
-                Err(Unavailable::bad_answer(at, "its body is compressed, which was not asked for"))
-            }
-            _ => Ok(answer),
-        }
+        Ok(answer)
     }
 
     fn explain(&self, at: &Place, call: &Call, failure: Failure) -> Unavailable {
@@ -70,6 +67,9 @@ impl HttpsClient {
         match failure {
             Failure::Timeout => Unavailable::Timeout { at, allowed: call.deadline.allowed() },
             Failure::TooLarge => Unavailable::TooLarge { at, max: call.max },
+            Failure::Encoded => {
+                Unavailable::bad_answer(&at, "its body is compressed, which was not asked for")
+            }
             Failure::Exchange(error) if error.is_connect() => self.explain_connect(at, &error),
             Failure::Exchange(error) => self.explain_exchange(at, &error),
             Failure::Body(error) => self.explain_exchange(at, &error),
@@ -80,6 +80,10 @@ impl HttpsClient {
     fn explain_connect(&self, at: Place, error: &(dyn Error + 'static)) -> Unavailable {
         let cause = innermost(error);
         for part in causes(error) {
+            if let Some(ProxyFault { proxy, what }) = part.downcast_ref() {
+                let (proxy, cause) = (proxy.clone(), what.clone());
+                return Unavailable::Proxy { at, proxy, cause };
+            }
             if let Some(tls) = part.downcast_ref::<rustls::Error>() {
                 return self.explain_tls(at, tls);
             }
@@ -102,14 +106,20 @@ impl HttpsClient {
 
     /// The connection stood, and no whole answer came.
     fn explain_exchange(&self, at: Place, error: &(dyn Error + 'static)) -> Unavailable {
-        for part in causes(error) {
-            // TLS 1.3 servers refuse a client's certificate only after the handshake.
-            if let Some(tls) = part.downcast_ref::<rustls::Error>() {
-                return self.explain_tls(at, tls);
-            }
-            if part.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-                return Unavailable::BadAnswer { at, what: innermost(error) };
-            }
+        // TLS 1.3 servers refuse a client's certificate only after the handshake.
+        if let Some(tls) = causes(error).find_map(|part| part.downcast_ref::<rustls::Error>()) {
+            return self.explain_tls(at, tls);
+        }
+        let is_bad = |part: &(dyn Error + 'static)| {
+            use io::ErrorKind::{InvalidData, InvalidInput};
+            let hyper = part.downcast_ref::<hyper::Error>();
+            let io = part.downcast_ref::<io::Error>();
+            // The latter are chunks that are none.
+            hyper.is_some_and(hyper::Error::is_parse)
+                || io.is_some_and(|io| matches!(io.kind(), InvalidData | InvalidInput))
+        };
+        if causes(error).any(is_bad) {
+            return Unavailable::BadAnswer { at, what: innermost(error) };
         }
         Unavailable::Interrupted { at, cause: innermost(error) }
     }
@@ -262,7 +272,7 @@ mod tests {
             ("404 Not Found", "not-found"),
             ("401 Unauthorized", "unauthorized"),
             ("403 Forbidden", "unauthorized"),
-            ("429 Too Many Requests", "server-error"),
+            ("429 Too Many Requests", "rate-limited"),
             ("500 Internal Server Error", "server-error"),
             ("503 Service Unavailable", "server-error"),
             ("400 Bad Request", "bad-answer"),
@@ -271,6 +281,23 @@ mod tests {
         ] {
             let error = outcome(move |_| answer(status, &[], "")).await;
             assert_eq!(error.kind(), kind, "{status}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_says_when_to_come_again() {
+        for (status, headers, seconds, kind) in [
+            ("429 Too Many Requests", &["Retry-After: 30"][..], Some(30), "rate-limited"),
+            ("429 Too Many Requests", &["Retry-After: 99999999"], Some(3600), "rate-limited"),
+            ("429 Too Many Requests", &[], None, "rate-limited"),
+            ("503 Service Unavailable", &["Retry-After: 7"], Some(7), "rate-limited"),
+            ("503 Service Unavailable", &["Retry-After: soon"], None, "server-error"),
+            // Only the two that mean it.
+            ("500 Internal Server Error", &["Retry-After: 7"], None, "server-error"),
+        ] {
+            let error = outcome(move |_| answer(status, headers, "")).await;
+            let told = (error.retry_after(), error.kind());
+            assert_eq!(told, (seconds.map(Duration::from_secs), kind), "{status} {headers:?}");
         }
     }
 

@@ -73,6 +73,7 @@ impl PluginSocket {
         let answer = exchange(&self.client, &call).await.map_err(|failure| match failure {
             Failure::Timeout => format!("it did not answer in {} s", PATIENCE.as_secs()),
             Failure::TooLarge => "it gave an answer that is too large".to_owned(),
+            Failure::Encoded => "it gave an answer that is compressed".to_owned(),
             Failure::Exchange(error) => format!("it cannot be asked: {}", innermost(&error)),
             Failure::Body(error) => format!("it cannot be asked: {}", innermost(&error)),
         })?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::auth::Session;
 use super::credentials::Credentials;
+use super::http_proxy::{HttpProxy, Proxies, ProxySetting, ProxyUrlError};
 use super::https::HttpsClient;
 use super::registry::Registry;
 use super::tls::{self, TlsError};
@@ -30,6 +31,8 @@ pub struct RegistrySettings {
     /// password is shown to these two, if they ask for it, and to the https realms they
     /// name.
     pub credentials: Option<Credentials>,
+    /// The HTTP proxy that leads to them, and to where they send us for tokens.
+    pub proxy: ProxySetting,
 }
 
 impl fmt::Debug for RegistrySettings {
@@ -41,6 +44,7 @@ impl fmt::Debug for RegistrySettings {
             .field("ca", &self.ca.as_ref().map(|_| ".."))
             .field("certs_d", &self.certs_d)
             .field("credentials", &self.credentials)
+            .field("proxy", &self.proxy)
             .finish()
     }
 }
@@ -65,6 +69,17 @@ pub enum SettingsError {
         #[source]
         error: UrlError,
     },
+    /// The HTTP proxy cannot be used.
+    #[error("the proxy that {set_by} names for {host} cannot be used: {error}")]
+    Proxy {
+        /// The registry.
+        host: String,
+        /// `proxy`, or the variable of the environment.
+        set_by: &'static str,
+        /// What is wrong with it.
+        #[source]
+        error: ProxyUrlError,
+    },
     /// Its certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -76,12 +91,14 @@ pub enum SettingsError {
 pub struct Remote {
     registry: Registry,
     trust_server: TrustServer,
+    /// The proxy on the way to the trust server.
+    proxy: Option<String>,
 }
 
 impl Remote {
     /// Prepares to ask a registry. Reads certificate files, and connects to nothing.
     pub fn new(settings: RegistrySettings) -> Result<Self, SettingsError> {
-        let RegistrySettings { host, trust_server, ca, certs_d, credentials } = settings;
+        let RegistrySettings { host, trust_server, ca, certs_d, credentials, proxy } = settings;
         let (registry, notary) = defaults(&host);
         let registry = match Base::new(&registry) {
             Ok(base) if is_registry(&host) => base,
@@ -92,20 +109,29 @@ impl Remote {
             Ok(base) => base,
             Err(error) => return Err(SettingsError::TrustServer { host, url, error }),
         };
+        let proxies = match Proxies::new(&proxy, |name| std::env::var(name).ok()) {
+            Ok(proxies) => Arc::new(proxies),
+            Err((set_by, error)) => return Err(SettingsError::Proxy { host, set_by, error }),
+        };
         let ca = ca.as_deref();
-        let client = Arc::new(HttpsClient::new(tls::configure(registry.host(), ca, &certs_d)?));
+        let client = |host: &str| {
+            let tls = tls::configure(host, ca, &certs_d)?;
+            Ok::<_, TlsError>(Arc::new(HttpsClient::new(tls, Arc::clone(&proxies))))
+        };
+        let proxy = notary.join("").and_then(|url| proxies.leading_to(&url).map(HttpProxy::name));
+        let registry_client = client(registry.host())?;
         // One server under two names shares its connections.
         let notary_client = if notary.host() == registry.host() {
-            client.clone()
+            Arc::clone(&registry_client)
         } else {
-            Arc::new(HttpsClient::new(tls::configure(notary.host(), ca, &certs_d)?))
+            client(notary.host())?
         };
         let at = Place::new(Role::Registry, registry.host());
-        let session = Session::new(at, client, credentials.clone());
+        let session = Session::new(at, registry_client, credentials.clone());
         let registry = Registry::new(registry, session);
         let at = Place::new(Role::TrustServer, notary.host());
         let session = Session::new(at, notary_client, credentials);
-        Ok(Self { registry, trust_server: TrustServer::new(notary, session) })
+        Ok(Self { registry, trust_server: TrustServer::new(notary, session), proxy })
     }
 
     /// Where images come from.
@@ -116,6 +142,12 @@ impl Remote {
     /// Where trust data comes from.
     pub fn trust_server(&self) -> &TrustServer {
         &self.trust_server
+    }
+
+    /// The HTTP proxy through which the trust server is asked: its host and, where given,
+    /// port.
+    pub fn proxy(&self) -> Option<&str> {
+        self.proxy.as_deref()
     }
 }
 

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -137,6 +138,24 @@ impl Store {
         file.as_file().sync_all().map_err(at)?;
         file.persist(&path).map_err(|error| at(error.error))?;
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(at)
+    }
+
+    /// When a file of a repository was last written or dated. `None` where that is not known.
+    pub fn date(&self, repository: &Repository, name: &str) -> Option<Timestamp> {
+        let written = fs::metadata(self.folder(repository).join(name)).ok()?.modified().ok()?;
+        Timestamp::try_from(written).ok()
+    }
+
+    /// Dates a file of a repository. Not synced: a date that is lost costs a question.
+    pub fn touch(
+        &self,
+        repository: &Repository,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let path = self.folder(repository).join(name);
+        let dated = File::open(&path).and_then(|file| file.set_modified(now.into()));
+        dated.map_err(|error| StoreError { path, error })
     }
 
     /// Writes a file of a repository, and removes the oldest of its folder past `most`.

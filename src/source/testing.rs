@@ -18,6 +18,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::clock::Deadline;
 use super::credentials::Credentials;
 use super::engine::Engine;
+use super::http_proxy::ProxySetting;
 use super::remote::{RegistrySettings, Remote};
 use super::unavailable::Unavailable;
 
@@ -281,6 +282,7 @@ pub(super) fn settings(host: &str, ca: Option<String>) -> RegistrySettings {
         ca,
         certs_d: "/nonexistent/certs.d".into(),
         credentials: None,
+        proxy: ProxySetting::Direct,
     }
 }
 

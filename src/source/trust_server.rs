@@ -1,13 +1,15 @@
 //! Trust data: the files of a Notary v1 server.
 
+use std::time::Duration;
+
 use hyper::Method;
 use hyper::header::{DATE, HeaderMap};
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 
 use super::auth::Session;
 use super::clock::Deadline;
 use super::http::Call;
+use super::retry_after::date;
 use super::unavailable::{Unavailable, quote};
 use super::url::{self, Base};
 use crate::image::Repository;
@@ -56,6 +58,11 @@ impl TrustServer {
         Ok(answer.body)
     }
 
+    /// That it was waited for in vain.
+    pub fn overdue(&self, waited: Duration) -> Unavailable {
+        Unavailable::Timeout { at: self.session.at().clone(), allowed: waited }
+    }
+
     /// Greets the server (`GET /v2/`, which notary servers and registries both answer) and
     /// returns its own clock, where it tells. That it has nothing there is an answer too.
     pub async fn greet(&self, deadline: Deadline) -> Result<Option<Timestamp>, Unavailable> {
@@ -67,18 +74,11 @@ impl TrustServer {
         let headers = HeaderMap::new();
         let call = Call { method: Method::GET, url, headers, max: MAX_GREETING, deadline };
         match self.session.send(&call, "").await {
-            Ok(answer) => Ok(date(&answer.headers)),
+            Ok(answer) => Ok(date(&answer.headers, &DATE)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
-}
-
-/// The `Date` header.
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let text = headers.get(DATE)?.to_str().ok()?;
-    let written = rfc2822::DateTimeParser::new().parse_zoned(text).ok()?;
-    Some(written.timestamp())
 }
 
 #[cfg(test)]

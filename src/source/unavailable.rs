@@ -83,6 +83,16 @@ pub enum Unavailable {
         /// What the system says.
         cause: String,
     },
+    /// The HTTP proxy on the way does not lead there.
+    #[error("{at} cannot be reached through the proxy {proxy}, which {cause}")]
+    Proxy {
+        /// Who was to be asked.
+        at: Place,
+        /// The proxy's host and, where given, port.
+        proxy: String,
+        /// What it did: completes "the proxy, which …".
+        cause: String,
+    },
     /// The connection ended before the answer did.
     #[error("{at} closed the connection before its answer was complete ({cause})")]
     Interrupted {
@@ -165,7 +175,15 @@ pub enum Unavailable {
         /// Who was asked.
         at: Place,
     },
-    /// A status nothing can be done with: 5xx, 429 and whatever else.
+    /// It wants fewer requests (429), or none for a while (503 with `Retry-After`).
+    #[error("{at} takes no more requests for now{}", Again(*retry_after))]
+    RateLimited {
+        /// Who was asked.
+        at: Place,
+        /// How long it asks to be left alone, within what it is granted.
+        retry_after: Option<Duration>,
+    },
+    /// A status nothing can be done with: 5xx and whatever else.
     #[error("{at} answered {status}")]
     Status {
         /// Who was asked.
@@ -189,13 +207,15 @@ impl Unavailable {
             | Self::UnknownHost { .. }
             | Self::Unreachable { .. }
             | Self::Interrupted { .. } => "unreachable",
+            Self::Proxy { .. } => "proxy",
             Self::UnknownIssuer { .. }
             | Self::CertificateExpired { .. }
             | Self::CertificateName { .. }
             | Self::Tls { .. } => "tls",
             Self::Unauthorized { .. } | Self::NoCredentials { .. } => "unauthorized",
             Self::TooLarge { .. } => "too-large",
-            Self::Status { status: 429 | 500.., .. } => "server-error",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::Status { status: 500.., .. } => "server-error",
             Self::Redirect { .. }
             | Self::BadAnswer { .. }
             | Self::NoDigest { .. }
@@ -212,11 +232,27 @@ impl Unavailable {
                 | Self::ConnectionRefused { .. }
                 | Self::UnknownHost { .. }
                 | Self::Unreachable { .. }
+                | Self::Proxy { .. }
                 | Self::UnknownIssuer { .. }
                 | Self::CertificateExpired { .. }
                 | Self::CertificateName { .. }
                 | Self::Tls { .. }
         )
+    }
+
+    /// Whether it is what an attack looks like, rather than neglect or an accident: no
+    /// honest server has more of a file than its role can have.
+    pub fn is_attack_like(&self) -> bool {
+        matches!(self, Self::TooLarge { .. })
+    }
+
+    /// How long the server asks not to be asked again, from its answer on; an hour at
+    /// most, whatever it says.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 
     /// Whether the server answered that there is nothing, which is no failure of its own.
@@ -231,6 +267,18 @@ pub(super) struct Seconds(pub(super) Duration);
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} s", self.0.as_secs_f64())
+    }
+}
+
+/// When to come again: `; it says to try again in 30 s (Retry-After)`.
+struct Again(Option<Duration>);
+
+impl fmt::Display for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(wait) => write!(f, "; it says to try again in {} (Retry-After)", Seconds(wait)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -267,6 +315,20 @@ mod tests {
                 Unavailable::Status { at: at.clone(), status: 503 },
                 "trust server reg.example.com:4443 answered 503",
                 "server-error",
+            ),
+            (
+                Unavailable::RateLimited { at: at.clone(), retry_after: None },
+                "trust server reg.example.com:4443 takes no more requests for now",
+                "rate-limited",
+            ),
+            (
+                Unavailable::RateLimited {
+                    at: at.clone(),
+                    retry_after: Some(Duration::from_secs(30)),
+                },
+                "trust server reg.example.com:4443 takes no more requests for now; it says to try \
+                 again in 30 s (Retry-After)",
+                "rate-limited",
             ),
             (
                 Unavailable::Status { at: at.clone(), status: 400 },

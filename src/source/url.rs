@@ -95,6 +95,21 @@ pub(super) fn query_value(text: &str) -> String {
     encode(text, b"")
 }
 
+/// The text that a percent-encoded one stands for; nothing where it stands for none.
+pub(super) fn decode(encoded: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let mut digit = || char::from(rest.next()?).to_digit(16);
+            u8::try_from(digit()? * 16 + digit()?).ok()?
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// Percent-encodes all but RFC 3986's unreserved characters and those in `keep`.
 fn encode(text: &str, keep: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
@@ -165,6 +180,16 @@ mod tests {
             assert_eq!(path_part(name).as_deref(), part, "{name:?}");
         }
         assert_eq!(path_part(&"x".repeat(MAX_PART + 1)), None);
+    }
+
+    #[test]
+    fn what_was_encoded_comes_back() {
+        for text in ["", "plain", "a:b/c@d=e f%", "é\n"] {
+            assert_eq!(decode(&query_value(text)).as_deref(), Some(text));
+        }
+        for broken in ["%", "%4", "%zz", "%+1", "%ff"] {
+            assert_eq!(decode(broken), None, "{broken}");
+        }
     }
 
     #[test]

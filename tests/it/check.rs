@@ -13,7 +13,7 @@ use crate::static_server::{Door, Mood, StaticServer};
 
 const TWO: &str = "localhost:5443/fx/two-signers";
 
-/// A policy that wants signatures of these teams, and asks `server`.
+/// A policy that wants signatures of these teams, and asks `server` for each decision.
 fn policy(server: &StaticServer, teams: &str) -> String {
     let users = data().join("users");
     format!(
@@ -21,6 +21,7 @@ fn policy(server: &StaticServer, teams: &str) -> String {
         [trust_configuration]
         require_content_trust = true
         require_signature_from = [{teams}]
+        max_staleness = "0s"
 
         [[registries]]
         host_address = "localhost:5443"

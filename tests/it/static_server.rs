@@ -5,10 +5,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use countersign::image::Digest;
 use countersign::trust::crypto::sha256;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustix::net::sockopt::set_socket_linger;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -36,18 +38,85 @@ pub enum Door {
     Token(&'static str),
 }
 
+/// A name of the server that no DNS knows (RFC 6761), but a proxy may.
+pub const BEHIND_PROXY: &str = "notary.invalid";
+
 const TOKEN: &str = "dG9rZW4";
+
+/// A request, and the honest answer to it.
+pub struct Asked {
+    /// The file of trust data, without hashes: `timestamp.json`; else the path.
+    pub file: String,
+    pub status: u16,
+    pub body: Vec<u8>,
+    /// What the request shows of itself.
+    pub authorization: String,
+}
+
+impl Asked {
+    /// The honest answer with this header line and body.
+    pub fn with(&self, header: &str, body: &[u8]) -> Vec<Step> {
+        let head = format!("HTTP/1.1 {} X\r\n{header}\r\n\r\n", self.status);
+        vec![Step::Send([head.as_bytes(), body].concat())]
+    }
+}
+
+/// One step of an answer that is not the honest one.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Send(Vec<u8>),
+    /// The same again and again, until the other side has enough.
+    Endless(Vec<u8>),
+    Pause(Duration),
+    Cut(Cut),
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// As TLS wants it: it says that nothing more comes.
+    Close,
+    /// FIN, in the middle of TLS.
+    Fin,
+    /// RST.
+    Reset,
+}
+
+impl Cut {
+    pub const ALL: [Self; 3] = [Self::Close, Self::Fin, Self::Reset];
+
+    /// Cuts a connection of plain TCP.
+    pub fn tcp(self, stream: &TcpStream) {
+        if self == Self::Reset {
+            set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
+        } else {
+            // Who has gone already needs none.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+/// What a hostile server makes of a request; `None`: the honest answer.
+pub type Twist = Arc<dyn Fn(&Asked) -> Option<Vec<Step>> + Send + Sync>;
+
+/// Certificates of a server, and the CA that signed them.
+pub struct Identity {
+    /// In PEM.
+    pub ca: String,
+    config: Arc<ServerConfig>,
+}
 
 /// The server, on a free port of `127.0.0.1`, for as long as the test process lives.
 pub struct StaticServer {
     /// The CA of its certificate, in PEM.
     pub ca: String,
     address: SocketAddr,
-    config: Arc<ServerConfig>,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
+    config: Arc<ServerConfig>,
+    twist: Option<Twist>,
     repositories: BTreeMap<String, Recorded>,
     /// What is served beside recordings, by its path without hashes.
     files: BTreeMap<String, Vec<u8>>,
@@ -60,8 +129,10 @@ struct State {
 impl StaticServer {
     /// A server of these recordings.
     pub fn new(recordings: &[&str]) -> Self {
-        let (ca, config) = identity();
+        let Identity { ca, config } = Identity::new();
         let state = State {
+            config,
+            twist: None,
             repositories: BTreeMap::new(),
             files: BTreeMap::new(),
             mood: Mood::Serve,
@@ -73,7 +144,6 @@ impl StaticServer {
         let server = Self {
             ca,
             address: listener.local_addr().unwrap(),
-            config: Arc::new(config),
             state: Arc::new(Mutex::new(state)),
         };
         for recording in recordings {
@@ -115,6 +185,27 @@ impl StaticServer {
         self.state.lock().unwrap().mood = mood;
     }
 
+    /// Answers every request so, where it gives steps.
+    pub fn twist(&self, twist: impl Fn(&Asked) -> Option<Vec<Step>> + Send + Sync + 'static) {
+        self.state.lock().unwrap().twist = Some(Arc::new(twist));
+    }
+
+    /// From now on every answer is honest again.
+    pub fn untwist(&self) {
+        self.state.lock().unwrap().twist = None;
+    }
+
+    /// Shows who connects from now on these certificates.
+    pub fn identify(&self, identity: &Identity) {
+        self.state.lock().unwrap().config = Arc::clone(&identity.config);
+    }
+
+    /// Serves nothing but these files of a built repository.
+    pub fn replace_built(&self, gun: &str, built: &Server) {
+        self.state.lock().unwrap().files.clear();
+        self.publish_built(gun, built);
+    }
+
     pub fn lock(&self, door: Door) {
         self.state.lock().unwrap().door = door;
     }
@@ -133,13 +224,13 @@ impl StaticServer {
     }
 
     fn accept(&self, listener: TcpListener) {
-        let (config, state) = (self.config.clone(), self.state.clone());
+        let state = self.state.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if state.lock().unwrap().closed {
                     return;
                 }
-                let (config, state) = (config.clone(), state.clone());
+                let (config, state) = (state.lock().unwrap().config.clone(), state.clone());
                 thread::spawn(move || {
                     let tls = ServerConnection::new(config).unwrap();
                     converse(StreamOwned::new(tls, stream.unwrap()), &state);
@@ -150,17 +241,30 @@ impl StaticServer {
 }
 
 /// Answers the requests of one connection. Every error is the client's leaving.
-fn converse(mut stream: impl Read + Write, state: &Mutex<State>) {
+fn converse(mut stream: StreamOwned<ServerConnection, TcpStream>, state: &Mutex<State>) {
     while let Some(head) = read_head(&mut stream) {
-        let (status, body, mood, challenge) = {
+        let (status, body, mood, challenge, twist) = {
             let mut state = state.lock().unwrap();
             if state.closed {
                 return;
             }
             let (status, body) = state.answer(&head);
             let challenge = if status == 401 { state.challenge(&head) } else { String::new() };
-            (status, body, state.mood, challenge)
+            (status, body, state.mood, challenge, state.twist.clone())
         };
+        if let Some(twist) = twist {
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let file = path.split_once("/_trust/tuf/").map_or(path, |(_, file)| file);
+            let authorization = header(&head, "authorization").unwrap_or_default().to_owned();
+            let file = plain(file).0;
+            let asked = Asked { file, status, body: body.clone(), authorization };
+            if let Some(steps) = twist(&asked) {
+                if !steps.into_iter().all(|step| take(&mut stream, step)) {
+                    return;
+                }
+                continue;
+            }
+        }
         if mood == Mood::Hang {
             loop {
                 thread::park();
@@ -171,6 +275,31 @@ fn converse(mut stream: impl Read + Write, state: &Mutex<State>) {
         let sent = stream.write_all(&[head.as_bytes(), &body].concat());
         if sent.and_then(|()| stream.flush()).is_err() {
             return;
+        }
+    }
+}
+
+/// Takes one step of an answer. Whether the connection goes on.
+fn take(stream: &mut StreamOwned<ServerConnection, TcpStream>, step: Step) -> bool {
+    let mut send = |bytes: &[u8]| stream.write_all(bytes).and_then(|()| stream.flush()).is_ok();
+    match step {
+        Step::Send(bytes) => send(&bytes),
+        Step::Endless(bytes) => {
+            while send(&bytes) {}
+            false
+        }
+        Step::Pause(time) => {
+            thread::sleep(time);
+            true
+        }
+        Step::Cut(cut) => {
+            if cut == Cut::Close {
+                stream.conn.send_close_notify();
+                // Who has gone already does not hear it.
+                let _ = stream.conn.complete_io(&mut stream.sock);
+            }
+            cut.tcp(&stream.sock);
+            false
         }
     }
 }
@@ -265,22 +394,45 @@ fn read_head(stream: &mut impl Read) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-/// A CA, and the certificate it gives a server on this host.
-fn identity() -> (String, ServerConfig) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &ca).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        );
-    (ca.pem(), config.unwrap())
+impl Identity {
+    /// A CA, and the certificate it gives a server on this host.
+    pub fn new() -> Self {
+        Self::with(&|_| {})
+    }
+
+    /// The same, with a certificate that ran out long ago.
+    pub fn expired() -> Self {
+        Self::with(&|params| {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        })
+    }
+
+    /// The same, for another host.
+    pub fn elsewhere() -> Self {
+        Self::with(&|params| {
+            *params = CertificateParams::new(["elsewhere.example".to_owned()]).unwrap();
+        })
+    }
+
+    fn with(change: &dyn Fn(&mut CertificateParams)) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let names = ["127.0.0.1".to_owned(), BEHIND_PROXY.to_owned()];
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let certificate = params.signed_by(&key, &ca).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            );
+        Self { ca: ca.pem(), config: Arc::new(config.unwrap()) }
+    }
 }

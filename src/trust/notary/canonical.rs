@@ -7,7 +7,7 @@
 
 use std::io::Write;
 
-use crate::json::{Number, Value};
+use crate::json::{Number, Object, Value};
 
 /// The canonical form of `value`:
 ///
@@ -21,6 +21,39 @@ use crate::json::{Number, Value};
 pub fn canonical(value: &Value<'_>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     write(value, &mut out)?;
+    Some(out)
+}
+
+/// Appends a member to the canonical members of an object. They have to come in order.
+pub fn append(name: &str, value: &Value<'_>, members: &mut Vec<u8>) -> Option<()> {
+    if !members.is_empty() {
+        members.push(b',');
+    }
+    write_members([(name, value)].into_iter(), members)
+}
+
+/// The canonical form of `object`, where `members` are the canonical members of the object
+/// that its member `name` really is.
+pub fn canonical_around(object: &Object<'_>, name: &str, members: Vec<u8>) -> Option<Vec<u8>> {
+    let (mut before, mut after) = (b"{".to_vec(), b"}".to_vec());
+    let mut others: Vec<_> = object.iter().filter(|(other, _)| *other != name).collect();
+    others.sort_unstable_by_key(|(other, _)| other.as_bytes());
+    for (other, value) in others {
+        if other.as_bytes() < name.as_bytes() {
+            write_members([(other, value)].into_iter(), &mut before)?;
+            before.push(b',');
+        } else {
+            after.push(b',');
+            write_members([(other, value)].into_iter(), &mut after)?;
+        }
+    }
+    write_string(name, &mut before);
+    before.extend_from_slice(b":{");
+    after.push(b'}');
+    // In place: the members can be many megabytes.
+    let mut out = members;
+    out.splice(0..0, before);
+    out.append(&mut after);
     Some(out)
 }
 
@@ -42,16 +75,14 @@ fn write(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
             out.push(b']');
         }
         Value::Object(object) => {
-            let mut members: Vec<_> = object.iter().collect();
-            members.sort_unstable_by_key(|(name, _)| name.as_bytes());
             out.push(b'{');
-            for (index, (name, member)) in members.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_string(name, out);
-                out.push(b':');
-                write(member, out)?;
+            // As they are in what was signed.
+            if object.iter().is_sorted_by_key(|(name, _)| name) {
+                write_members(object.iter(), out)?;
+            } else {
+                let mut members: Vec<_> = object.iter().collect();
+                members.sort_unstable_by_key(|(name, _)| *name);
+                write_members(members.into_iter(), out)?;
             }
             out.push(b'}');
         }
@@ -59,8 +90,28 @@ fn write(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+fn write_members<'m>(
+    members: impl Iterator<Item = (&'m str, &'m Value<'m>)>,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    for (index, (name, member)) in members.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(name, out);
+        out.push(b':');
+        write(member, out)?;
+    }
+    Some(())
+}
+
 fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
+    if !text.bytes().any(|byte| matches!(byte, b'"' | b'\\')) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     for part in text.split_inclusive(['"', '\\']) {
         let (plain, escaped) = match part.as_bytes().split_last() {
             Some((last @ (b'"' | b'\\'), plain)) => (plain, Some(*last)),
@@ -124,11 +175,34 @@ mod tests {
     }
 
     #[test]
+    fn members_may_be_written_one_by_one() {
+        for (text, name) in [
+            (r#"{"b":{"x":1,"\"":[2.0]},"a":1,"c":{"z":1,"y":2}}"#, "b"),
+            (r#"{"b":{}}"#, "b"),
+            (r#"{"b":1,"a\"\u003c":{"x":"\\"}}"#, "a\"<"),
+            (r#"{"b":1,"a":2,"z":{"x":{"2":1,"1":2}}}"#, "z"),
+            (r#"{"b":1,"a":2,"":{"x":1}}"#, ""),
+        ] {
+            let limits = Limits { depth: 16, values: 10_000 };
+            let value = parse(text.as_bytes(), Names::Exact, limits).unwrap();
+            let object = value.as_object().unwrap();
+            let mut own: Vec<_> = object.get(name).unwrap().as_object().unwrap().iter().collect();
+            own.sort_by_key(|(name, _)| name.as_bytes());
+            let mut members = Vec::new();
+            for (name, value) in own {
+                append(name, value, &mut members).unwrap();
+            }
+            assert_eq!(canonical_around(object, name, members), canonical(&value), "{text}");
+        }
+    }
+
+    #[test]
     fn refuses_numbers_that_cannot_be_signed() {
         for text in ["1.5", "1e300", "18446744073709551615", "9223372036854775808"] {
             assert_eq!(form(text), None, "{text}");
         }
     }
+
     /// The text of any document, drawn from `state`.
     fn any(state: &mut u64, depth: u32) -> String {
         const NAMES: [&str; 8] =

@@ -1,10 +1,14 @@
 //! Verified trust data, and what it says of a tag.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::fault::Fault;
+use super::file::RoleFile;
+use super::grace::Grace;
 use super::metadata::Header;
 use super::role::{DelegationName, Role};
 use crate::image::{Digest, Repository, Tag};
@@ -26,29 +30,23 @@ pub struct TrustData {
     left_out: Vec<(DelegationName, Fault)>,
 }
 
-/// A verified targets or delegation file.
+/// A role with a verified file, and what its place in the tree makes of it.
 #[derive(Debug)]
 pub(super) struct LoadedRole {
-    pub role: Role,
-    pub header: Header,
+    pub file: Arc<RoleFile>,
     /// Prefixes of the tags it may speak of, narrowed by those of its parents.
     pub paths: Vec<String>,
     /// Its parent's place in the list.
     pub parent: Option<usize>,
-    /// The keys that really signed this file.
-    pub signers: Vec<SigningKey>,
-    /// SHA-256 of the bytes they signed.
-    pub payload: [u8; 32],
-    /// Whether they are an earlier `targets/releases`.
+    /// Whether the bytes signed are an earlier `targets/releases`.
     pub replayed: bool,
-    pub targets: BTreeMap<String, Digest>,
 }
 
 impl LoadedRole {
     /// What it says of `tag`; nothing outside its paths, whatever its file holds.
     fn digest_of(&self, tag: &str) -> Option<Digest> {
         let admitted = self.paths.iter().any(|path| tag.starts_with(path.as_str()));
-        admitted.then(|| self.targets.get(tag).copied()).flatten()
+        admitted.then(|| self.file.tags.get(tag)).flatten()
     }
 }
 
@@ -110,16 +108,27 @@ impl TrustData {
     /// The version of each file it was made of.
     pub fn versions(&self) -> impl Iterator<Item = (&Role, u64)> {
         let base = self.headers.iter().map(|(role, header)| (role, header.version));
-        base.chain(self.roles.iter().map(|loaded| (&loaded.role, loaded.header.version)))
+        let roles = self.roles.iter().map(|loaded| &loaded.file);
+        base.chain(roles.map(|file| (&file.role, file.header.version)))
+    }
+
+    /// The verified file of a role.
+    pub(super) fn file(&self, role: &Role) -> Option<&Arc<RoleFile>> {
+        self.roles.iter().map(|loaded| &loaded.file).find(|file| file.role == *role)
     }
 
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
     /// below holds where they are not.
     pub fn check_current(&self, now: Timestamp) -> Result<(), Fault> {
-        let targets = self.roles.first().map(|loaded| (&loaded.role, &loaded.header));
+        self.check_within(now, Grace::NONE)
+    }
+
+    /// The same, with grace for what ran out lately.
+    pub fn check_within(&self, now: Timestamp, grace: Grace) -> Result<(), Fault> {
+        let targets = self.roles.first().map(|loaded| (&loaded.file.role, &loaded.file.header));
         let base = self.headers.iter().map(|(role, header)| (role, header)).chain(targets);
         for (role, header) in base {
-            header.check_current(role, now)?;
+            header.check_within(role, now, grace)?;
         }
         Ok(())
     }
@@ -133,38 +142,33 @@ impl TrustData {
 
     /// The tags that are released as `digest`, in order.
     pub fn tags_of(&self, digest: Digest, now: Timestamp) -> Vec<&str> {
-        let mut tags: Vec<_> = self
-            .released_roles(now)
-            .flat_map(|loaded| loaded.targets.iter())
-            .filter(|(_, target)| **target == digest)
-            .map(|(tag, _)| tag.as_str())
-            // Any text can be signed as a tag; by most of them nothing can ever be pulled.
-            .filter(|tag| tag.parse::<Tag>().is_ok())
-            .filter(|tag| self.released(tag, now) == Some(digest))
-            .collect();
-        tags.sort_unstable();
-        tags.dedup();
-        tags
+        self.released_as(digest, now).collect()
     }
 
-    /// All that is released: each tag and its digest, in order of tag.
-    pub fn releases(&self, now: Timestamp) -> BTreeMap<&str, Digest> {
-        let mut found = BTreeMap::new();
-        for loaded in self.released_roles(now) {
-            for tag in loaded.targets.keys().filter(|tag| tag.parse::<Tag>().is_ok()) {
-                if let Some(digest) = loaded.digest_of(tag) {
-                    found.entry(tag.as_str()).or_insert(digest);
-                }
-            }
-        }
-        found
+    /// The same, one by one, since there can be as many as there are tags.
+    pub fn released_as(&self, digest: Digest, now: Timestamp) -> impl Iterator<Item = &str> {
+        let mut roles = self.released_roles(now).map(|loaded| loaded.file.tags.of(digest));
+        let (first, second) = (roles.next(), roles.next());
+        merged(first.into_iter().flatten(), second.into_iter().flatten())
+            // Any text can be signed as a tag; by most of them nothing can ever be pulled.
+            .filter(|tag| tag.parse::<Tag>().is_ok())
+            .filter(move |tag| self.released(tag, now) == Some(digest))
+    }
+
+    /// All digests that are released, those of the highest tags first.
+    pub fn latest(&self, now: Timestamp) -> impl Iterator<Item = Digest> {
+        let mut roles =
+            self.released_roles(now).map(|loaded| loaded.file.tags.names().rev().map(Reverse));
+        let (first, second) = (roles.next(), roles.next());
+        merged(first.into_iter().flatten(), second.into_iter().flatten())
+            .filter(|Reverse(tag)| tag.parse::<Tag>().is_ok())
+            .filter_map(move |Reverse(tag)| self.released(tag, now))
     }
 
     /// The tags that any role names with `digest`, released or not, in order: for
     /// explanations.
     pub fn mentions(&self, digest: Digest) -> BTreeSet<&str> {
-        let targets = self.roles.iter().flat_map(|loaded| loaded.targets.iter());
-        targets.filter(|(_, target)| **target == digest).map(|(tag, _)| tag.as_str()).collect()
+        self.roles.iter().flat_map(|loaded| loaded.file.tags.of(digest)).collect()
     }
 
     /// Every key that really signed something about `tag`, with the digest it signed and
@@ -177,13 +181,13 @@ impl TrustData {
         for loaded in self.roles.iter().filter(|loaded| self.is_current(loaded, now)) {
             let Some(digest) = loaded.digest_of(tag) else { continue };
             let objection = self.objection(loaded);
-            claims.extend(loaded.signers.iter().map(|key| Claim {
+            claims.extend(loaded.file.signers.iter().map(|key| Claim {
                 proof: Proof {
                     repository: self.repository.clone(),
                     tag: tag.to_owned(),
                     digest,
                     scheme: Scheme::NotaryV1,
-                    role: loaded.role.to_string(),
+                    role: loaded.file.role.to_string(),
                     key: key.clone(),
                     good_until: self.good_until(loaded),
                 },
@@ -194,16 +198,16 @@ impl TrustData {
     }
 
     fn objection(&self, loaded: &LoadedRole) -> Option<Objection> {
-        let Role::Delegation(name) = &loaded.role else { return Some(Objection::Owner) };
+        let Role::Delegation(name) = &loaded.file.role else { return Some(Objection::Owner) };
         if name.is_releases() {
             return Some(Objection::Releases);
         }
         let shared = self.roles.iter().any(|other| {
-            let of_all = match &other.role {
+            let of_all = match &other.file.role {
                 Role::Delegation(name) => name.is_releases(),
                 _ => true,
             };
-            of_all && other.payload == loaded.payload
+            of_all && other.file.payload == loaded.file.payload
         });
         if shared || loaded.replayed {
             Some(Objection::SharedFile)
@@ -220,7 +224,7 @@ impl TrustData {
     /// takes its signature away, as the server's keys alone can, would otherwise bring
     /// back what `targets` released before.
     fn released_roles(&self, now: Timestamp) -> impl Iterator<Item = &LoadedRole> {
-        let is_releases = |loaded: &&LoadedRole| matches!(&loaded.role, Role::Delegation(name) if name.is_releases());
+        let is_releases = |loaded: &&LoadedRole| matches!(&loaded.file.role, Role::Delegation(name) if name.is_releases());
         let releases = self.roles.iter().find(is_releases);
         let reliable = releases.is_none_or(|loaded| self.is_current(loaded, now))
             && !self.left_out.iter().any(|(name, _)| name.is_releases());
@@ -230,17 +234,37 @@ impl TrustData {
 
     /// Whether a role and all above it are in date.
     fn is_current(&self, loaded: &LoadedRole, now: Timestamp) -> bool {
-        self.line(loaded).all(|one| now <= one.header.expires)
+        self.line(loaded).all(|one| now <= one.file.header.expires)
     }
 
     fn good_until(&self, loaded: &LoadedRole) -> Timestamp {
         let base = self.headers.iter().map(|(_, header)| header.expires);
-        let line = self.line(loaded).map(|one| one.header.expires);
-        base.chain(line).min().unwrap_or(loaded.header.expires)
+        let line = self.line(loaded).map(|one| one.file.header.expires);
+        base.chain(line).min().unwrap_or(loaded.file.header.expires)
     }
 
     /// The role, its parent, and so on up to `targets`.
     fn line<'s>(&'s self, loaded: &'s LoadedRole) -> impl Iterator<Item = &'s LoadedRole> {
         std::iter::successors(Some(loaded), |one| self.roles.get(one.parent?))
     }
+}
+
+/// Both, in order and each once; both are in order.
+fn merged<T: Ord>(
+    one: impl Iterator<Item = T>,
+    other: impl Iterator<Item = T>,
+) -> impl Iterator<Item = T> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || {
+        let order = match (one.peek(), other.peek()) {
+            (Some(one), Some(other)) => one.cmp(other),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        match order {
+            Ordering::Less => one.next(),
+            Ordering::Greater => other.next(),
+            Ordering::Equal => one.next().and(other.next()),
+        }
+    })
 }

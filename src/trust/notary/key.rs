@@ -10,6 +10,9 @@ use crate::trust::certificate::{Certificate, KeyAlgorithm, SpkiKey, tuf_id};
 use crate::trust::crypto::PublicKey;
 use crate::trust::{KeyId, SigningKey};
 
+/// About how many bytes of memory a key takes, with one certificate.
+pub const WEIGHT: usize = 2048;
+
 /// A key of a `keys` member: `{"keytype":T,"keyval":{"private":null,"public":P}}`.
 #[derive(Clone)]
 pub struct Key {

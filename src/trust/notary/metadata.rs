@@ -3,26 +3,34 @@
 //! Format: Notary 0.7 `tuf/data`. Where Go reads a slice or map, `null` is an empty one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
-use super::canonical::canonical;
+use super::canonical::{append, canonical, canonical_around};
 use super::fault::Fault;
+use super::grace::Grace;
 use super::key::Key;
 use super::limits;
 use super::role::{DelegationName, Role};
+use super::tags::{Tags, TagsBuilder};
 use crate::image::Digest;
-use crate::json::{Names, Number, Object, Value, parse};
+use crate::json::{Names, Number, Object, Value, parse, parse_along};
 use crate::trust::KeyId;
 use crate::trust::crypto::{Method, sha256, sha512};
+
+/// The member that lists the tags.
+const TARGETS: &str = "targets";
 
 /// A file taken apart: `{"signed": …, "signatures": […]}`.
 pub struct Envelope<'a> {
     pub role: Role,
     signed: Object<'a>,
+    /// The tags of `signed`, where they were read on the way and left out there.
+    tags: Option<Arc<Tags>>,
     /// The bytes that were signed: the canonical form of `signed`.
     pub payload: Vec<u8>,
     pub signatures: Vec<Signature>,
@@ -47,7 +55,13 @@ pub struct Header {
 impl Header {
     /// Notary tolerates no skew: a file is out from the moment it names.
     pub fn check_current(&self, role: &Role, now: Timestamp) -> Result<(), Fault> {
-        if self.expires < now {
+        self.check_within(role, now, Grace::NONE)
+    }
+
+    /// The same, with grace for what ran out lately.
+    pub fn check_within(&self, role: &Role, now: Timestamp, grace: Grace) -> Result<(), Fault> {
+        let last = self.expires.saturating_add(grace.of(role)).unwrap_or(self.expires);
+        if last < now {
             Err(Fault::Expired { role: role.clone(), at: self.expires })
         } else {
             Ok(())
@@ -58,11 +72,29 @@ impl Header {
 /// The keys of a role and how many of them have to sign.
 #[derive(Clone)]
 pub struct RoleKeys {
+    /// In order of the ID they are listed under.
     pub keys: Vec<Arc<Key>>,
     pub threshold: u64,
 }
 
+impl fmt::Debug for RoleKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = self.keys.iter().map(|key| key.listed_id);
+        write!(f, "{} of ", self.threshold)?;
+        f.debug_list().entries(ids).finish()
+    }
+}
+
 impl RoleKeys {
+    /// Whether both ask for as many signatures, by the same keys in the same form, listed
+    /// under the same IDs. The TUF key ID hashes a key as it is written, certificates
+    /// included, so all that was read of it is the same, too.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let ids = |key: &Arc<Key>| (key.listed_id, key.tuf_id);
+        self.threshold == other.threshold
+            && self.keys.iter().map(ids).eq(other.keys.iter().map(ids))
+    }
+
     /// Whether both list the same keys.
     pub fn has_same_keys(&self, other: &Self) -> bool {
         let ids = |one: &Self| one.keys.iter().map(|key| key.tuf_id).collect::<BTreeSet<_>>();
@@ -116,6 +148,11 @@ impl FileMeta {
             && sha256(bytes) == *self.sha256.as_bytes()
             && self.sha512.is_none_or(|hash| sha512(bytes) == hash)
     }
+
+    /// Whether bytes that match this have every hash that `other` asks for.
+    pub fn answers(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256 && (other.sha512.is_none() || self.sha512 == other.sha512)
+    }
 }
 
 /// `targets` and delegations.
@@ -123,11 +160,12 @@ pub struct Targets {
     pub header: Header,
     /// Tag → manifest digest. Entries without a usable SHA-256 are left out: they bind
     /// no content.
-    pub targets: BTreeMap<String, Digest>,
+    pub tags: Arc<Tags>,
     pub delegations: Vec<Delegation>,
 }
 
 /// A delegation as its parent declares it.
+#[derive(Clone, Debug)]
 pub struct Delegation {
     pub name: DelegationName,
     pub keys: RoleKeys,
@@ -138,29 +176,40 @@ pub struct Delegation {
 impl<'a> Envelope<'a> {
     /// Takes a file apart.
     pub fn read(role: Role, bytes: &'a [u8]) -> Result<Self, Fault> {
+        if matches!(role, Role::Targets | Role::Delegation(_))
+            && let Some(file) = Self::read_along(&role, bytes)
+        {
+            return Ok(file);
+        }
         let bad = |what: &str| Fault::malformed(&role, what);
         let document =
             parse(bytes, Names::Exact, limits::JSON).map_err(|error| bad(&error.to_string()))?;
-        let Value::Object(document) = document else { return Err(bad("not an object")) };
-        let mut signed = None;
-        let mut signatures = Vec::new();
-        for (name, value) in document.into_members() {
-            match (name.as_ref(), value) {
-                ("signed", Value::Object(object)) => signed = Some(object),
-                ("signatures", Value::Array(list)) => {
-                    for entry in &list {
-                        signatures.push(read_signature(entry).map_err(bad)?);
-                    }
-                }
-                ("signatures", Value::Null) => {}
-                ("signed" | "signatures", _) => return Err(bad(&format!("odd {name:?}"))),
-                _ => {}
-            }
-        }
-        let signed = Value::Object(signed.ok_or_else(|| bad("no \"signed\""))?);
+        let (signed, signatures) = take_apart(&role, document)?;
+        let signed = Value::Object(signed);
         let payload = canonical(&signed).ok_or_else(|| bad("a number nobody can sign"))?;
         let Value::Object(signed) = signed else { return Err(bad("not an object")) };
-        Ok(Self { role, signed, payload, signatures })
+        Ok(Self { role, signed, tags: None, payload, signatures })
+    }
+
+    /// Takes a file of tags apart without holding all of it as JSON, which would take ten
+    /// times its size. `None` where that cannot be, as its tags are not in order, or anything
+    /// is wrong with it: reading it as a whole says what.
+    fn read_along(role: &Role, bytes: &'a [u8]) -> Option<Self> {
+        let (mut tags, mut members) = (TagsBuilder::default(), Vec::with_capacity(bytes.len()));
+        let mut each = |name: &str, value: &Value<'_>| {
+            let target = value.as_object().ok_or("an odd target")?;
+            if let Some(digest) = target_digest(target) {
+                tags.push(name, digest).ok_or("too many tags")?;
+            }
+            append(name, value, &mut members).ok_or("a number nobody can sign")
+        };
+        let document = parse_along(bytes, limits::JSON, &["signed", TARGETS], &mut each).ok()?;
+        let (signed, signatures) = take_apart(role, document).ok()?;
+        // What was shown on the way was this object.
+        signed.get(TARGETS)?.as_object()?;
+        let payload = canonical_around(&signed, TARGETS, members)?;
+        let tags = Some(Arc::new(tags.build()));
+        Some(Self { role: role.clone(), signed, tags, payload, signatures })
     }
 
     /// Reads `signed` as a root. All four base roles have to be there.
@@ -201,20 +250,30 @@ impl<'a> Envelope<'a> {
     /// Reads `signed` as targets or a delegation.
     pub fn targets(&self) -> Result<Targets, Fault> {
         let header = self.header()?;
-        let mut targets = BTreeMap::new();
-        if let Some(object) = self.optional_object(&self.signed, "targets")? {
-            for (name, value) in object.iter() {
-                let target = value.as_object().ok_or_else(|| self.bad("an odd target"))?;
-                if let Some(digest) = target_digest(target) {
-                    targets.insert(name.to_owned(), digest);
-                }
-            }
-        }
+        let tags = match &self.tags {
+            Some(tags) => Arc::clone(tags),
+            None => Arc::new(self.tags()?),
+        };
         let delegations = match self.optional_object(&self.signed, "delegations")? {
             Some(object) => self.delegations(object)?,
             None => Vec::new(),
         };
-        Ok(Targets { header, targets, delegations })
+        Ok(Targets { header, tags, delegations })
+    }
+
+    fn tags(&self) -> Result<Tags, Fault> {
+        let mut sorted = BTreeMap::new();
+        if let Some(object) = self.optional_object(&self.signed, TARGETS)? {
+            for (name, value) in object.iter() {
+                let target = value.as_object().ok_or_else(|| self.bad("an odd target"))?;
+                sorted.extend(target_digest(target).map(|digest| (name, digest)));
+            }
+        }
+        let mut tags = TagsBuilder::default();
+        for (name, digest) in sorted {
+            tags.push(name, digest).ok_or_else(|| self.bad("too many tags"))?;
+        }
+        Ok(tags.build())
     }
 
     /// Source: `isValidTargetsStructure`; one violation makes the whole file invalid.
@@ -349,6 +408,28 @@ impl<'a> Envelope<'a> {
     fn too_many(&self, what: &'static str, limit: usize) -> Fault {
         Fault::TooMany { role: self.role.clone(), what, limit: limit as u64 }
     }
+}
+
+/// The object that was signed, and the signatures on it.
+fn take_apart<'a>(role: &Role, document: Value<'a>) -> Result<(Object<'a>, Vec<Signature>), Fault> {
+    let bad = |what: &str| Fault::malformed(role, what);
+    let Value::Object(document) = document else { return Err(bad("not an object")) };
+    let mut signed = None;
+    let mut signatures = Vec::new();
+    for (name, value) in document.into_members() {
+        match (name.as_ref(), value) {
+            ("signed", Value::Object(object)) => signed = Some(object),
+            ("signatures", Value::Array(list)) => {
+                for entry in &list {
+                    signatures.push(read_signature(entry).map_err(bad)?);
+                }
+            }
+            ("signatures", Value::Null) => {}
+            ("signed" | "signatures", _) => return Err(bad(&format!("odd {name:?}"))),
+            _ => {}
+        }
+    }
+    Ok((signed.ok_or_else(|| bad("no \"signed\""))?, signatures))
 }
 
 fn read_signature(entry: &Value<'_>) -> Result<Signature, &'static str> {

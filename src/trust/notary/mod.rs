@@ -11,6 +11,8 @@
 mod canonical;
 mod data;
 mod fault;
+mod file;
+mod grace;
 mod history;
 mod key;
 mod limits;
@@ -20,11 +22,13 @@ mod root;
 mod signed;
 mod stated;
 mod steps;
+mod tags;
 mod tree;
 mod update;
 
 pub use data::{Claim, Objection, TrustData};
 pub use fault::Fault;
+pub use grace::Grace;
 pub use history::{Examined, History};
 pub use role::{DelegationName, FileName, Role};
 pub use root::RootPolicy;

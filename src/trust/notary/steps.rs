@@ -2,12 +2,15 @@
 //! came before it, and says what comes next; one that does not verify is a [`Fault`], and
 //! leaves the update as it was.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::fault::Fault;
+use super::file::RoleFile;
 use super::limits;
-use super::metadata::{Envelope, RoleKeys, Root};
-use super::role::Role;
+use super::metadata::{Envelope, FileMeta, RoleKeys, Root, Targets};
+use super::role::{FileName, Role};
 use super::root;
 use super::signed::{Signers, threshold};
 use super::tree::{Pending, Tree};
@@ -75,7 +78,7 @@ impl Update {
         self.signed_by_root(&file, |root| &root.timestamp)?;
         let timestamp = file.listing()?;
         self.not_older(&file.role, timestamp.header.version)?;
-        timestamp.header.check_current(&file.role, now)?;
+        timestamp.header.check_within(&file.role, now, self.grace)?;
         timestamp.names(&file.role, &[Role::Snapshot])?;
         self.timestamp = Some(timestamp);
         self.stage = Stage::Snapshot;
@@ -87,7 +90,7 @@ impl Update {
         self.signed_by_root(&file, |root| &root.snapshot)?;
         let snapshot = file.listing()?;
         self.not_older(&file.role, snapshot.header.version)?;
-        snapshot.header.check_current(&file.role, now)?;
+        snapshot.header.check_within(&file.role, now, self.grace)?;
         snapshot.names(&file.role, &[Role::Root, Role::Targets])?;
         let names = snapshot.meta.get("root").map(|meta| meta.sha256);
         let ours = self.root.as_ref().map(|root| root.sha256);
@@ -95,19 +98,23 @@ impl Update {
         if names != ours {
             return Err(Fault::Hash { role: Role::Root, parent: Role::Snapshot });
         }
-        self.stage = Stage::Targets;
-        Ok(())
+        self.next_targets(now)
     }
 
     pub(super) fn load_targets(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
         let file = Envelope::read(Role::Targets, bytes)?;
         let signers = self.signed_by_root(&file, |root| &root.targets)?;
-        let targets = file.targets()?;
-        self.not_older(&file.role, targets.header.version)?;
-        targets.header.check_current(&file.role, now)?;
-        self.tree.load(&file, targets, vec![String::new()], None, signers)?;
-        self.next_delegation();
-        Ok(())
+        let keys = self.root.as_ref().map(|known| known.root.targets.clone());
+        let file = self.verified(&file, file.targets()?, signers, keys, bytes)?;
+        self.keep_targets(file, now)
+    }
+
+    /// Keeps a targets file whose bytes are verified.
+    fn keep_targets(&mut self, file: Arc<RoleFile>, now: Timestamp) -> Result<(), Fault> {
+        self.not_older(&file.role, file.header.version)?;
+        file.header.check_current(&file.role, now)?;
+        self.tree.load(file, vec![String::new()], None)?;
+        self.next_delegation(now)
     }
 
     pub(super) fn load_delegation(
@@ -126,24 +133,93 @@ impl Update {
         let checked = threshold(&file, &delegation.keys)
             .and_then(|signers| targets.header.check_current(&file.role, now).map(|()| signers));
         match checked {
-            Ok(signers) => self.tree.load(&file, targets, paths, Some(parent), signers)?,
+            Ok(signers) => {
+                let keys = Some(delegation.keys);
+                let file = self.verified(&file, targets, signers, keys, bytes)?;
+                self.tree.load(file, paths, Some(parent))?;
+            }
             // Nobody's fault but the signer's: the rest of the repository stands.
             Err(fault @ (Fault::Expired { .. } | Fault::Threshold { .. })) => {
                 self.tree.left_out.push((delegation.name, fault));
             }
             Err(fault) => return Err(fault),
         }
-        self.next_delegation();
-        Ok(())
+        self.next_delegation(now)
     }
 
-    /// Goes on to the next delegation, then to the earlier lists.
-    pub(super) fn next_delegation(&mut self) {
-        let next =
-            self.snapshot.as_ref().and_then(|snapshot| self.tree.next(snapshot, &self.floor));
-        match next {
-            Some(pending) => self.stage = Stage::Delegation(Box::new(pending)),
-            None => self.examine_after(0),
+    /// A file whose signatures were verified by `keys`, and whose hashes were checked.
+    fn verified(
+        &self,
+        file: &Envelope<'_>,
+        targets: Targets,
+        signers: Signers,
+        keys: Option<RoleKeys>,
+        bytes: &[u8],
+    ) -> Result<Arc<RoleFile>, Fault> {
+        let (Some(meta), Some(keys)) = (self.listed(&file.role), keys) else {
+            let file = FileName::Current(file.role.clone()).to_string();
+            return Err(Fault::Missing { file, parent: Role::Snapshot });
+        };
+        let Targets { header, tags, delegations } = targets;
+        Ok(Arc::new(RoleFile {
+            role: file.role.clone(),
+            meta: meta.clone(),
+            length: bytes.len() as u64,
+            keys,
+            header,
+            signers: signers.into_keys().collect(),
+            payload: sha256(&file.payload),
+            tags: self.tree.shared(tags),
+            delegations,
+        }))
+    }
+
+    /// What the snapshot says a role's file has to be.
+    fn listed(&self, role: &Role) -> Option<&FileMeta> {
+        self.snapshot.as_ref()?.meta.get(role.as_str())
+    }
+
+    /// What was verified before, where reading the role's file again and verifying it by
+    /// `keys` would come to the same.
+    fn carried(&self, role: &Role, keys: &RoleKeys) -> Option<Arc<RoleFile>> {
+        let known = self.known.as_ref()?.file(role)?;
+        known.would_be(self.listed(role)?, keys).then(|| Arc::clone(known))
+    }
+
+    /// Goes on to the targets file, which may be known.
+    fn next_targets(&mut self, now: Timestamp) -> Result<(), Fault> {
+        self.stage = Stage::Targets;
+        let root = self.root.as_ref();
+        let known = root.and_then(|known| self.carried(&Role::Targets, &known.root.targets));
+        match known {
+            Some(file) => {
+                self.count(&file.role, file.length)?;
+                self.keep_targets(file, now)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on to the next delegation that is not known, then to the earlier lists.
+    fn next_delegation(&mut self, now: Timestamp) -> Result<(), Fault> {
+        loop {
+            let snapshot = self.snapshot.as_ref();
+            let Some(pending) = snapshot.and_then(|snapshot| self.tree.next(snapshot, &self.floor))
+            else {
+                self.examine_after(0);
+                return Ok(());
+            };
+            let role = Role::Delegation(pending.delegation.name.clone());
+            let Some(file) = self.carried(&role, &pending.delegation.keys) else {
+                self.stage = Stage::Delegation(Box::new(pending));
+                return Ok(());
+            };
+            self.count(&role, file.length)?;
+            self.not_older(&role, file.header.version)?;
+            match file.header.check_current(&role, now) {
+                Ok(()) => self.tree.load(file, pending.paths, Some(pending.parent))?,
+                Err(fault) => self.tree.left_out.push((pending.delegation.name, fault)),
+            }
         }
     }
 

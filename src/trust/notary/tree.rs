@@ -1,14 +1,16 @@
 //! The tree of delegations: what was loaded, and what is still to be.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::data::LoadedRole;
 use super::fault::Fault;
+use super::file::RoleFile;
 use super::history::Examined;
 use super::limits;
-use super::metadata::{Delegation, Envelope, Listing, Targets};
+use super::metadata::{Delegation, Envelope, Listing};
 use super::role::{DelegationName, FileName, Role};
-use super::signed::Signers;
+use super::tags::Tags;
 use crate::trust::crypto::sha256;
 
 /// Delegations as they are loaded, depth first in the order declared.
@@ -32,38 +34,36 @@ impl Tree {
     /// Keeps a verified targets or delegation file, and queues what it declares.
     pub fn load(
         &mut self,
-        file: &Envelope<'_>,
-        targets: Targets,
+        file: Arc<RoleFile>,
         paths: Vec<String>,
         parent: Option<usize>,
-        signers: Signers,
     ) -> Result<(), Fault> {
         let own = self.roles.len();
-        if own + self.pending.len() + targets.delegations.len() > limits::DELEGATIONS {
+        if own + self.pending.len() + file.delegations.len() > limits::DELEGATIONS {
             let (what, limit) = ("delegations", limits::DELEGATIONS as u64);
             return Err(Fault::TooMany { role: Role::Targets, what, limit });
         }
         // The stack is popped from its end, so the first declared is pushed last.
-        for delegation in targets.delegations.into_iter().rev() {
+        for delegation in file.delegations.iter().rev() {
             let narrowed = delegation
                 .paths
                 .iter()
                 .filter(|path| paths.iter().any(|above| path.starts_with(above.as_str())))
                 .cloned()
                 .collect();
+            let delegation = delegation.clone();
             self.pending.push(Pending { delegation, paths: narrowed, parent: own });
         }
-        self.roles.push(LoadedRole {
-            role: file.role.clone(),
-            header: targets.header,
-            paths,
-            parent,
-            signers: signers.into_keys().collect(),
-            payload: sha256(&file.payload),
-            replayed: false,
-            targets: targets.targets,
-        });
+        self.roles.push(LoadedRole { file, paths, parent, replayed: false });
         Ok(())
+    }
+
+    /// The same tags where another role lists them already: what one person signs is most
+    /// often what is released.
+    pub fn shared(&self, tags: Arc<Tags>) -> Arc<Tags> {
+        let known = self.roles.iter().map(|one| &one.file.tags);
+        let same = known.into_iter().find(|known| known.says_the_same(&tags));
+        same.map_or(tags, Arc::clone)
     }
 
     /// The next delegation that has a file. One that was never published is not in the
@@ -77,7 +77,8 @@ impl Tree {
             }
             if floor.contains_key(name.as_str()) {
                 let file = FileName::Current(Role::Delegation(name.clone())).to_string();
-                let declarer = self.roles.get(pending.parent).map(|loaded| loaded.role.clone());
+                let declarer =
+                    self.roles.get(pending.parent).map(|loaded| loaded.file.role.clone());
                 let fault = Fault::Missing { file, parent: declarer.unwrap_or(Role::Targets) };
                 self.left_out.push((name.clone(), fault));
             }
@@ -98,23 +99,23 @@ impl Tree {
     ) -> Option<u64> {
         let is_releases =
             |role: &Role| matches!(role, Role::Delegation(name) if name.is_releases());
-        let current = self.roles.iter().find(|one| is_releases(&one.role));
+        let current = self.roles.iter().find(|one| is_releases(&one.file.role));
         let left_out = || self.left_out.iter().any(|(name, _)| name.is_releases());
         let below = match current {
-            Some(releases) => releases.header.version,
+            Some(releases) => releases.file.header.version,
             None if left_out() => u64::MAX,
             None => return None,
         };
-        let tells_who = |one: &LoadedRole| match &one.role {
+        let tells_who = |one: &LoadedRole| match &one.file.role {
             Role::Delegation(name) => name.is_top_level() && !name.is_releases(),
             _ => false,
         };
         let mut next: Option<u64> = None;
         for one in self.roles.iter_mut().filter(|one| tells_who(one)) {
-            let own = one.header.version;
-            match examined.get(one.role.as_str()) {
-                Some(known) if known.payload == one.payload => one.replayed = known.replay,
-                _ if version < own && own < below && !one.signers.is_empty() => {
+            let own = one.file.header.version;
+            match examined.get(one.file.role.as_str()) {
+                Some(known) if known.payload == one.file.payload => one.replayed = known.replay,
+                _ if version < own && own < below && !one.file.signers.is_empty() => {
                     next = Some(next.map_or(own, |found| found.min(own)));
                 }
                 _ => {}
@@ -129,16 +130,20 @@ impl Tree {
         let releases = Role::Delegation(DelegationName::releases());
         let Ok(list) = Envelope::read(releases, list) else { return };
         let payload = sha256(&list.payload);
-        for one in self.roles.iter_mut().filter(|one| one.header.version == version) {
-            one.replayed |= one.payload == payload;
+        for one in self.roles.iter_mut().filter(|one| one.file.header.version == version) {
+            one.replayed |= one.file.payload == payload;
         }
     }
 
     /// What is to be remembered of the roles that were held against earlier lists.
     pub fn examined(&self) -> BTreeMap<String, Examined> {
-        let delegations = self.roles.iter().filter(|one| matches!(one.role, Role::Delegation(_)));
+        let is_delegation = |one: &&LoadedRole| matches!(one.file.role, Role::Delegation(_));
+        let delegations = self.roles.iter().filter(is_delegation);
         let entry = |one: &LoadedRole| {
-            (one.role.to_string(), Examined { payload: one.payload, replay: one.replayed })
+            (
+                one.file.role.to_string(),
+                Examined { payload: one.file.payload, replay: one.replayed },
+            )
         };
         delegations.map(entry).collect()
     }

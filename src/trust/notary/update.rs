@@ -23,11 +23,13 @@
 //! role, delegations too, and pins hold for every root.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::data::TrustData;
 use super::fault::Fault;
+use super::grace::Grace;
 use super::history::{Examined, History};
 use super::limits;
 use super::metadata::{Envelope, FileMeta, Listing, Root};
@@ -69,7 +71,10 @@ pub struct Update {
     pub(super) snapshot: Option<Listing>,
     pub(super) tree: Tree,
     pub(super) examined: BTreeMap<String, Examined>,
+    /// What was verified of the repository before, if anything is to be taken over.
+    pub(super) known: Option<Arc<TrustData>>,
     pub(super) total: u64,
+    pub(super) grace: Grace,
 }
 
 pub(super) struct TrustedRoot {
@@ -125,7 +130,9 @@ impl Update {
             snapshot: None,
             tree: Tree::default(),
             examined: history.examined.clone(),
+            known: None,
             total: 0,
+            grace: Grace::NONE,
         };
         if let Some(known) = &update.root {
             match root::check_current(&known.root, gun, policy, now) {
@@ -134,6 +141,23 @@ impl Update {
             }
         }
         Ok(update)
+    }
+
+    /// Takes files that ran out lately: for those kept on the node, while the trust server
+    /// cannot be asked. [`TrustData::check_current`] tells whether what comes of it is in date.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Grace) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Takes over what was verified before of files that have not changed, by their hashes
+    /// and by the keys that vouch for them: they are not asked for again. All else is
+    /// checked as if they had been.
+    #[must_use]
+    pub fn knowing(mut self, known: Option<Arc<TrustData>>) -> Self {
+        self.known = known.filter(|known| *known.repository() == self.gun);
+        self
     }
 
     /// The file wanted next; `None` when the update is complete.
@@ -227,7 +251,7 @@ impl Update {
             versions.insert(role.to_string(), header.version);
         }
         for loaded in &self.tree.roles {
-            versions.insert(loaded.role.to_string(), loaded.header.version);
+            versions.insert(loaded.file.role.to_string(), loaded.file.header.version);
         }
         let root_keys = root.root.root.keys.iter().map(|key| key.signing.clone()).collect();
         let examined = self.tree.examined();
@@ -256,14 +280,20 @@ impl Update {
         Ok(())
     }
 
+    /// Counts the bytes of a role's file against the budget.
+    pub(super) fn count(&mut self, role: &Role, bytes: u64) -> Result<(), Fault> {
+        self.total = self.total.saturating_add(bytes);
+        if self.total > limits::TOTAL {
+            let (what, limit) = ("bytes of trust data before it", limits::TOTAL);
+            return Err(Fault::TooMany { role: role.clone(), what, limit });
+        }
+        Ok(())
+    }
+
     fn step(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
         let Some(wanted) = self.wanted() else { return Ok(()) };
         let role = wanted.file.role().clone();
-        self.total = self.total.saturating_add(bytes.len() as u64);
-        if self.total > limits::TOTAL {
-            let (what, limit) = ("bytes of trust data before it", limits::TOTAL);
-            return Err(Fault::TooMany { role, what, limit });
-        }
+        self.count(&role, bytes.len() as u64)?;
         if wanted.meta.is_some_and(|meta| !meta.matches(bytes)) {
             let parent = if role == Role::Snapshot { Role::Timestamp } else { Role::Snapshot };
             return Err(Fault::Hash { role, parent });

@@ -264,6 +264,7 @@ fn faults_in_rules_have_a_place() {
         ("[guard]\nmode = \"warn\"\n", 4, 8, "unknown variant `warn`"),
         ("[guard]\nmod = \"log\"\n", 4, 1, "unknown field `mod`"),
         ("[[rules]]\nallow_host_access = true\n", 3, 1, "missing field `repository`"),
+        ("[[rules]]\nrepository = \"h.io/a\"\n", 4, 14, "a rule that says nothing"),
         (
             "[[rules]]\nrepository = \"ops/**\"\nallow_host_access = true\n",
             4,

@@ -127,10 +127,7 @@ fn the_most_specific_rule_counts_and_what_it_leaves_out_is_the_policys() {
             "signed"
         }),
         ("its own, before a wider one", own(r#"require_signature_from = ["CI"]"#) + &all, "signed"),
-        ("its own, which says something else", all.clone() + &own("allow_host_access = true"), {
-            "signed"
-        }),
-        ("its own, which says nothing", all.clone() + &own(""), "signed"),
+        ("its own, which says nothing of it", all.clone() + &own("allow_host_access = true"), dev),
         ("its own, and any known user", all + &own("require_signature_from = []"), "signed"),
         ("one for a namesake", below, "signed"),
         ("teams of which one is missing", own(r#"require_signature_from = ["CI", "dev"]"#), dev),
@@ -280,7 +277,9 @@ fn audit_of_access_to_the_host() {
 
 #[test]
 fn the_rule_that_counted_is_told() {
-    let rules = section("registry.example/prod/**", "") + &section("registry.example/team/*", "");
+    let host = "allow_host_access = false";
+    let rules =
+        section("registry.example/prod/**", host) + &section("registry.example/team/*", host);
     let policy = policy("", &rules);
     for (called, expected) in [
         (format!("{GUN}:1.0"), "registry.example/team/*"),
