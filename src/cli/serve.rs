@@ -7,16 +7,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{Log, asked_to_stop, notify_ready};
+use super::daemon::{Log, asked_to_stop, notify_ready, notify_reloading};
 use super::status::Status;
-use crate::gate::{Gate, Glass, GlassWatch, Settings, Standing, attend, watch};
-use crate::policy::{GuardMode, Policy};
+use crate::gate::{Gate, Glass, GlassWatch, Settings, SharedGate, Standing, attend, watch};
+use crate::policy::{Exception, GuardMode, Mode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
-use crate::source::{BreakGlass, Engine};
+use crate::source::{self, BreakGlass, Engine};
 
 /// Run the plugin
 ///
@@ -76,10 +76,6 @@ flag when it is told to reload its configuration):
 
   "authorization-plugins": ["countersign"]"#;
 
-/// What is said to SIGHUP.
-const NO_RELOAD: &str = "the policy was read at the start and goes on as it is; restart \
-     countersign to have it read anew (systemctl restart countersign)";
-
 /// An engine's socket: a path, or a `unix://` URL.
 pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
@@ -134,27 +130,33 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         Ok(listener) => listener,
         Err(error) => return cannot_begin(&error),
     };
-    let told = match asked_to_stop(NO_RELOAD) {
+    let (glass, status) = (Arc::<Glass>::default(), Arc::<Status>::default());
+    let reload = Arc::new(Notify::new());
+    let hangup = Arc::clone(&reload);
+    let told = match asked_to_stop(move || hangup.notify_one()) {
         Ok(told) => told,
         Err(error) => return cannot_begin(&error),
     };
-    let (glass, status) = (Arc::<Glass>::default(), Arc::<Status>::default());
-    let gate = Arc::new(gate.behind(Arc::clone(&glass)));
+    let gate = SharedGate::new(gate.behind(Arc::clone(&glass)));
+    status.policy(gate.current().generation(), None);
     // It asks the engine, which asks us: it begins when that is answered, and ends first.
     let appeared = Arc::new(Notify::new());
-    let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared)));
+    let watching = tokio::spawn(watch(gate.clone(), Arc::clone(&appeared)));
     let show = Arc::clone(&status);
     let show = move |standing: &Standing| show.standing(standing);
-    let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
+    let attending = tokio::spawn(attend(gate.clone(), args.engine.clone(), appeared, show));
     let show = Arc::clone(&status);
     let show = move |broken: Option<&BreakGlass>| show.glass(broken);
     let glass = GlassWatch::new(glass, args.places.state_dir.clone(), show);
     let glass = tokio::spawn(glass.run());
+    let reloading = reload_when(reload, gate.clone(), args.places.config.clone(), status);
+    let reloading = tokio::spawn(reloading);
     let told = async {
         told.await;
         watching.abort();
         attending.abort();
         glass.abort();
+        reloading.abort();
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify_ready();
@@ -162,9 +164,49 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     ExitCode::SUCCESS
 }
 
+/// Reads the policy anew whenever that is `asked` for. Where it cannot be put in force, the one
+/// that is stays.
+async fn reload_when(asked: Arc<Notify>, gate: SharedGate, config: PathBuf, status: Arc<Status>) {
+    loop {
+        asked.notified().await;
+        notify_reloading();
+        let (shared, config) = (gate.clone(), config.clone());
+        let read = move || -> Result<Arc<Gate>, String> {
+            let policy = load(&config).map_err(|error| error.to_string())?;
+            shared.reload(policy).map_err(|error| error.to_string())
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        match read.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(gate) => {
+                describe(gate.policy());
+                info!(policy = %gate.generation(), "the policy was read anew and is in force");
+                status.policy(gate.generation(), None);
+            }
+            Err(error) => {
+                let gate = gate.current();
+                let policy = gate.generation();
+                error!(%policy, error, "the policy on disk cannot be put in force; the last stays");
+                status.policy(policy, Some(&error));
+            }
+        }
+        notify_ready();
+    }
+}
+
 fn describe(policy: &Policy) {
     if !policy.is_enforced() {
         warn!("require_content_trust is false: every call is allowed");
+    }
+    if policy.mode() == Mode::Audit {
+        warn!("mode is \"audit\": what the policy refuses is allowed, and told here");
+    }
+    for repository in policy.audited() {
+        warn!(%repository, "mode is \"audit\" for these: what is refused is allowed, and told here");
+    }
+    for exception in policy.exceptions() {
+        let Exception { of, owner, reason, written_until: until, .. } = exception;
+        let in_force = exception.is_in_force(source::now());
+        info!(%of, owner, reason, until, in_force, "exception");
     }
     if policy.guard_mode() != GuardMode::Enforce {
         warn!(mode = ?policy.guard_mode(), "[guard] does not enforce: containers may reach the host");
@@ -176,6 +218,7 @@ fn describe(policy: &Policy) {
         registries = policy.registries().len(),
         users = policy.users(),
         required_teams = ?policy.required_teams(),
+        fingerprint = policy.fingerprint(),
         "policy"
     );
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::daemon::notify_status;
-use crate::gate::Standing;
+use crate::gate::{Generation, Standing};
 use crate::source::BreakGlass;
 
 /// The parts of the one line that systemd shows.
@@ -45,7 +45,7 @@ impl Status {
     }
 
     /// The policy in force; and why it is not the one on disk, if so.
-    pub fn policy(&self, generation: &str, fault: Option<&str>) {
+    pub fn policy(&self, generation: &Generation, fault: Option<&str>) {
         let text = match fault {
             None => format!("policy {generation}"),
             Some(fault) => {
@@ -58,7 +58,10 @@ impl Status {
     fn change(&self, change: impl FnOnce(&mut Parts)) {
         let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut parts);
-        notify_status(&parts.line());
+        // Until the engine was looked for, there is nothing to say of it.
+        if parts.standing.is_some() || parts.glass.is_some() {
+            notify_status(&parts.line());
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod reach;
 mod refresh;
 mod repositories;
 mod seen;
+mod shared;
 mod sighting;
 mod watch;
 
@@ -44,6 +45,7 @@ pub use glass::{Glass, GlassWatch};
 pub use refresh::remedy;
 pub use repositories::{Repositories, remote};
 pub use seen::load as load_history;
+pub use shared::{Generation, SharedGate};
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself
@@ -53,11 +55,12 @@ pub const NETWORK: Duration = Duration::from_secs(5);
 /// Everything a decision needs.
 pub struct Gate {
     policy: Arc<Policy>,
-    engine: Option<Engine>,
+    generation: Generation,
+    engine: Option<Arc<Engine>>,
     repositories: Arc<Repositories>,
     /// How often trust data decided that had run out.
-    graces: AtomicU64,
-    crossing: Crossing,
+    graces: Arc<AtomicU64>,
+    crossing: Arc<Crossing>,
     glass: Arc<Glass>,
     /// Folders that no container may reach.
     own: Vec<PathBuf>,
@@ -123,14 +126,37 @@ impl Gate {
         let policy = Arc::new(policy);
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
         Ok(Self {
+            generation: Generation { number: 1, fingerprint: policy.fingerprint().to_owned() },
             policy,
-            engine,
+            engine: engine.map(Arc::new),
             repositories: Arc::new(repositories),
-            graces: AtomicU64::new(0),
-            crossing: Crossing::default(),
+            graces: Arc::default(),
+            crossing: Arc::default(),
             glass: Arc::default(),
             own: Vec::new(),
         })
+    }
+
+    /// The same gate with another policy. What was verified of repositories is kept where the
+    /// roots to trust are the same; certificates and logins are read anew.
+    fn renewed(&self, policy: Policy) -> Result<Self, SetupError> {
+        let policy = Arc::new(policy);
+        let number = self.generation.number + 1;
+        Ok(Self {
+            generation: Generation { number, fingerprint: policy.fingerprint().to_owned() },
+            engine: self.engine.clone(),
+            repositories: Arc::new(self.repositories.renewed(&policy)?),
+            policy,
+            graces: Arc::clone(&self.graces),
+            crossing: Arc::clone(&self.crossing),
+            glass: Arc::clone(&self.glass),
+            own: self.own.clone(),
+        })
+    }
+
+    /// Which policy it judges by.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
     }
 
     /// Protects folders of countersign's own from containers.
@@ -318,6 +344,3 @@ fn is_about_the_image(verdict: &Verdict) -> bool {
     let of_the_host = |reason: &Reason| matches!(reason, Reason::HostAccess { .. });
     matches!(verdict, Verdict::Deny(refusal) if !of_the_host(refusal.reason()))
 }
-
-/// A gate that many connections share.
-pub type SharedGate = Arc<Gate>;

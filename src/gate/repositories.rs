@@ -46,8 +46,8 @@ pub struct Repositories {
     /// Whether each decision asks, whatever the policy says.
     always_ask: AtomicBool,
     entries: Mutex<LruCache<Repository, Arc<Entry>>>,
-    pub(super) in_use: InUse,
-    pub(super) heavy: Semaphore,
+    pub(super) in_use: Arc<InUse>,
+    pub(super) heavy: Arc<Semaphore>,
 }
 
 /// A registered registry.
@@ -65,24 +65,41 @@ impl Repositories {
         state: &Path,
         offline: bool,
     ) -> Result<Self, SetupError> {
-        let mut registries = HashMap::new();
-        for registry in policy.registries() {
-            let registered = Registered {
-                remote: remote(registry)?,
-                root: registry.root.clone(),
-                away_since: Mutex::default(),
-            };
-            registries.insert(registry.host.clone(), Arc::new(registered));
-        }
         Ok(Self {
+            registries: registered(policy)?,
             store: Store::open(state)?,
             offline,
-            registries,
             policy: Arc::clone(policy),
             always_ask: AtomicBool::new(false),
             entries: Mutex::new(LruCache::new(KEPT)),
-            in_use: InUse::default(),
-            heavy: Semaphore::new(VERIFIED_AT_ONCE),
+            in_use: Arc::default(),
+            heavy: Arc::new(Semaphore::new(VERIFIED_AT_ONCE)),
+        })
+    }
+
+    /// The same under another policy. What is in memory is kept of registries whose roots to
+    /// trust are the same; all else it was verified with is the repository's own.
+    pub(super) fn renewed(&self, policy: &Arc<Policy>) -> Result<Self, SetupError> {
+        let registries = registered(policy)?;
+        let is_kept = |repository: &Repository| {
+            let [old, new] = [&self.registries, &registries].map(|of| of.get(repository.host()));
+            old.zip(new).is_some_and(|(old, new)| old.root == new.root)
+        };
+        let mut entries = LruCache::new(KEPT);
+        let known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        for (repository, entry) in known.iter().rev().filter(|(one, _)| is_kept(one)) {
+            entries.put(repository.clone(), Arc::clone(entry));
+        }
+        drop(known);
+        Ok(Self {
+            store: self.store.clone(),
+            offline: self.offline,
+            registries,
+            policy: Arc::clone(policy),
+            always_ask: AtomicBool::new(self.always_ask.load(Ordering::Relaxed)),
+            entries: Mutex::new(entries),
+            in_use: Arc::clone(&self.in_use),
+            heavy: Arc::clone(&self.heavy),
         })
     }
 
@@ -184,6 +201,19 @@ impl Registered {
         }
         *away = failure.map(|_| Instant::now());
     }
+}
+
+/// Prepares to ask all registries of a policy.
+fn registered(policy: &Policy) -> Result<HashMap<String, Arc<Registered>>, SetupError> {
+    let one = |registry: &policy::Registry| {
+        let registered = Registered {
+            remote: remote(registry)?,
+            root: registry.root.clone(),
+            away_since: Mutex::default(),
+        };
+        Ok((registry.host.clone(), Arc::new(registered)))
+    };
+    policy.registries().iter().map(one).collect()
 }
 
 /// Prepares to ask a registry of the policy.

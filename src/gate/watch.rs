@@ -18,8 +18,9 @@ use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, Interval, interval, sleep};
 use tracing::{debug, error, info, warn};
 
+use super::shared::Changes;
 use super::sighting::{Sighting, Sightings};
-use super::{Decision, SharedGate};
+use super::{Decision, Gate, SharedGate};
 use crate::image::ContainerId;
 use crate::policy::{OnViolation, Refusal, Verdict};
 use crate::source::{Engine, EngineError, Running, Starts};
@@ -38,16 +39,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// How long a stream of events must have lasted for its end to be none of a row.
 const LASTED: Duration = Duration::from_secs(60);
 
-/// Watches for as long as it is polled, and tells whenever an engine `appeared`. Returns at
-/// once where there is nothing to hold containers to, or no engine.
+/// Watches for as long as it is polled, and tells whenever an engine `appeared`. Waits as long
+/// as there is nothing to hold containers to, and looks at all of them anew by each policy
+/// that comes in force. Returns at once where there is no engine.
 pub async fn watch(gate: SharedGate, appeared: Arc<Notify>) {
-    let watched = SharedGate::clone(&gate);
-    let Some(engine) = watched.engine.as_ref().filter(|_| watched.policy.is_enforced()) else {
-        return;
-    };
+    let Some(engine) = gate.current().engine.clone() else { return };
+    let engine = engine.as_ref();
     let mut watch = Watch::new(gate, engine, appeared);
     let mut pause = FIRST_PAUSE;
     loop {
+        watch.changes.enforced().await;
         let began = Instant::now();
         let Err(error) = watch.follow().await;
         if began.elapsed() >= LASTED {
@@ -65,6 +66,7 @@ pub async fn watch(gate: SharedGate, appeared: Arc<Notify>) {
 }
 
 struct Watch<'e> {
+    changes: Changes,
     gate: SharedGate,
     engine: &'e Engine,
     appeared: Arc<Notify>,
@@ -93,6 +95,7 @@ struct Look {
 impl<'e> Watch<'e> {
     fn new(gate: SharedGate, engine: &'e Engine, appeared: Arc<Notify>) -> Self {
         Self {
+            changes: gate.changes(),
             gate,
             engine,
             appeared,
@@ -123,7 +126,7 @@ impl<'e> Watch<'e> {
                 && let Some(container) = self.waiting.pop_front()
             {
                 let id = container.id.clone();
-                let task = self.looks.spawn(look(SharedGate::clone(&self.gate), container));
+                let task = self.looks.spawn(look(self.gate.current(), container));
                 self.looking.insert(task.id(), id);
             }
             self.wait(&mut starts, &mut again).await?;
@@ -154,6 +157,7 @@ impl<'e> Watch<'e> {
                 }
             },
             _ = again.tick() => self.look_again().await?,
+            () = self.changes.next() => self.sweep().await?,
         }
         Ok(())
     }
@@ -241,7 +245,7 @@ impl<'e> Watch<'e> {
 }
 
 /// Looks at a container by the line that every call takes, and does what the policy says.
-async fn look(gate: SharedGate, container: Running) -> Look {
+async fn look(gate: Arc<Gate>, container: Running) -> Look {
     let decision = gate.look_at(&container.id).await;
     let sighting = Sighting::of(&decision);
     let killed = match (sighting, gate.policy.on_violation(), &gate.engine) {

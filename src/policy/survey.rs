@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::build::ALLOWED_BY_DEFAULT;
 use super::holder::{Bar, listed_bar};
 use super::rules::Policy;
+use super::scope::Mode;
 use crate::image::RepositoryPattern;
 use crate::request::Permission;
 use crate::trust::KeyId;
@@ -82,6 +83,11 @@ impl Policy {
             .iter()
             .filter(|rule| rule.allow_host_access == Some(true))
             .map(|rule| &rule.repository)
+    }
+
+    /// The repositories for which `[[rules]]` says that what is refused is let pass.
+    pub fn audited(&self) -> impl Iterator<Item = &RepositoryPattern> {
+        self.rules.iter().filter(|rule| rule.mode == Some(Mode::Audit)).map(|rule| &rule.repository)
     }
 
     /// What `[api]` allows that is denied by default.

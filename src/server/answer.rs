@@ -72,7 +72,7 @@ async fn authorize(gate: Arc<Gate>, probes: Arc<Probes>, body: Incoming) -> Answ
     };
     probes.saw(&call.uri);
     let decision = gate.decide(&call).await;
-    record(&call, &decision, began);
+    record(&gate, &call, &decision, began);
     answer_of(decision)
 }
 
@@ -86,7 +86,7 @@ async fn review(gate: Arc<Gate>, body: Incoming) -> Answer {
     let decision = gate.review(&call, &response).await;
     // That all is as it was decided before the call is not worth a second line.
     if !decision.verdict.is_allow() {
-        record(&call, &decision, began);
+        record(&gate, &call, &decision, began);
     }
     answer_of(decision)
 }
@@ -131,7 +131,7 @@ async fn receive(body: Incoming) -> Result<Bytes, String> {
 }
 
 /// One line for each decision; calls that bring and run nothing only at debug.
-fn record(call: &Call, decision: &Decision, began: Instant) {
+fn record(gate: &Gate, call: &Call, decision: &Decision, began: Instant) {
     let verdict = &decision.verdict;
     let code = verdict.code();
     let (method, uri) = (call.method.as_str(), shown(&call.uri));
@@ -139,27 +139,45 @@ fn record(call: &Call, decision: &Decision, began: Instant) {
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let subject = decision.subject.as_str();
     let rule = decision.rule.as_deref().unwrap_or_default();
+    let policy = gate.generation().to_string();
     for note in &decision.notes {
         warn!(note, "note");
     }
     match verdict {
         Verdict::Allow(Grant::NotJudged) => {
-            debug!(verdict = "allow", code, method, uri, user, micros, "decided");
+            debug!(verdict = "allow", code, method, uri, user, policy, micros, "decided");
         }
         Verdict::Allow(Grant::Excused { refusal, leave }) => {
             let (would, why, leave) =
                 (refusal.reason().code(), refusal.summary(), leave.to_string());
             warn!(
                 verdict = "allow",
-                code, would, method, uri, user, subject, rule, why, leave, micros, "decided"
+                code,
+                would,
+                method,
+                uri,
+                user,
+                subject,
+                rule,
+                policy,
+                why,
+                leave,
+                micros,
+                "decided"
             );
         }
         Verdict::Allow(_) => {
-            info!(verdict = "allow", code, method, uri, user, subject, rule, micros, "decided");
+            info!(
+                verdict = "allow",
+                code, method, uri, user, subject, rule, policy, micros, "decided"
+            );
         }
         Verdict::Deny(refusal) => {
             let why = refusal.summary();
-            info!(verdict = "deny", code, method, uri, user, subject, rule, why, micros, "decided");
+            info!(
+                verdict = "deny",
+                code, method, uri, user, subject, rule, policy, why, micros, "decided"
+            );
         }
     }
 }

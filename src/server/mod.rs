@@ -23,7 +23,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::UnixStream;
 use tracing::{debug, info, warn};
 
-use crate::gate::Gate;
+use crate::gate::SharedGate;
 use probe::Probes;
 
 /// How long calls under way may take once a shutdown was asked for. The slowest decision
@@ -34,7 +34,7 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// Serves the plugin's protocol until `shutdown` completes, then drains: calls under way
 /// are answered, for at most half a minute.
-pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Output = ()>) {
+pub async fn serve(gate: SharedGate, listener: Listener, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let probes = Arc::default();
     tokio::pin!(shutdown);
@@ -63,14 +63,15 @@ pub async fn serve(gate: Arc<Gate>, listener: Listener, shutdown: impl Future<Ou
 }
 
 fn connect(
-    gate: &Arc<Gate>,
+    gate: &SharedGate,
     probes: &Arc<Probes>,
     stream: UnixStream,
     graceful: &GracefulShutdown,
 ) {
-    let (gate, probes) = (Arc::clone(gate), Arc::clone(probes));
+    let (gate, probes) = (gate.clone(), Arc::clone(probes));
     let service = service_fn(move |request| {
-        let (gate, probes) = (Arc::clone(&gate), Arc::clone(&probes));
+        // Each call is decided by the policy in force when it came.
+        let (gate, probes) = (gate.current(), Arc::clone(&probes));
         async move { Ok::<_, Infallible>(answer::answer(gate, probes, request).await) }
     });
     // No timer: a time limit on headers would also run while a connection is idle, and

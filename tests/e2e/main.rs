@@ -32,6 +32,7 @@ mod prepared;
 mod races;
 mod recorded;
 mod relay;
+mod rollout;
 mod stage;
 mod story_ci;
 mod story_clusters;
@@ -93,6 +94,7 @@ fn main() {
         doctor::STORIES,
         managed::STORIES,
         faults::STORIES,
+        rollout::STORIES,
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,

@@ -12,6 +12,7 @@
 )]
 
 mod aftermath;
+mod breakglass;
 mod builder;
 mod check;
 mod doctor;
@@ -26,6 +27,7 @@ mod notary_faults;
 mod packaging;
 mod platforms;
 mod proxy;
+mod reload;
 mod repositories;
 mod scene;
 mod site;

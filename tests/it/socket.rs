@@ -250,18 +250,6 @@ fn a_dead_socket_is_replaced_and_a_file_is_not() {
 }
 
 #[test]
-fn sighup_ends_nothing() {
-    let node = Node::new(STRICT);
-    let plugin = node.serve();
-    let mut engine = node.connect();
-    assert_eq!(engine.ask("GET", "/_ping", "").verdict(), Ok(()));
-    plugin.signal("HUP");
-    plugin.await_log("SIGHUP: the policy was read at the start");
-    assert_eq!(engine.ask("GET", "/_ping", "").verdict(), Ok(()), "the connection lives");
-    assert_eq!(node.connect().ask("GET", "/_ping", "").verdict(), Ok(()));
-}
-
-#[test]
 fn a_socket_of_systemd_is_taken_over_and_left_behind() {
     let node = Node::new(STRICT);
     let handed = node.path("systemd.sock");
