@@ -21,7 +21,7 @@ crate::stories![
 /// A tag that nobody signed, in a repository of that name.
 fn unsigned(stage: &Stage, name: &str) -> String {
     let image = format!("{}:1", stage.repository(name));
-    stage.push_unsigned(&image, "unsigned");
+    stage.push_unsigned(&image, &format!("unsigned {name}"));
     image
 }
 
@@ -35,7 +35,8 @@ fn from_audit_to_enforcement(stage: &Stage) {
 
     node.docker(format!("pull {image}")).expect_ok();
     node.docker(format!("run --rm {image}")).expect_ok().and_says("unsigned");
-    node.docker(format!("run --rm --privileged -v /etc:/h:ro {app}:1")).expect_ok();
+    node.docker(format!("create --privileged --pid host {app}:1")).expect_ok();
+    node.docker(format!("run --rm -v /etc:/h:ro {app}:1")).expect_ok().and_says("hello");
     node.docker("start -a old").expect_ok().and_says("unsigned");
     node.docker(format!("tag {image} {app}:2")).expect_ok();
     node.docker(format!("rmi {app}:2")).expect_ok();
@@ -69,7 +70,7 @@ fn a_strict_name_takes_no_lax_image(stage: &Stage) {
     stage.admit(&lax, &["jenkins"]);
     stage.admit(&strict, &["jenkins", "moby"]);
     stage.push_signed(&format!("{lax}:1"), "hello", "jenkins");
-    stage.push_signed(&format!("{strict}:1"), "hello", "jenkins");
+    stage.push_signed(&format!("{strict}:1"), "strict", "jenkins");
     stage.push_signed(&format!("{strict}:2"), "both", "jenkins");
     stage.user("moby").docker(format!("trust sign {strict}:2")).expect_ok();
     let base = strict.trim_end_matches("/app");
@@ -172,8 +173,9 @@ fn the_glass_is_broken_and_mended(stage: &Stage) {
     node.docker(format!("run --rm {image}")).expect_denied(&no_trust_data(&image));
     node.plugin.breakglass(&["--reason", "registry lost", "--for", "1h"]).expect_ok();
     node.plugin.await_log(&["BREAK-GLASS", "registry lost"], 1);
-    node.docker(format!("run --rm --privileged {image}")).expect_ok().and_says("unsigned");
-    node.docker(format!("create --name c {image}")).expect_ok();
+    node.docker(format!("create --privileged {image}")).expect_ok();
+    node.docker(format!("run --rm -v /etc:/h:ro {image}")).expect_ok().and_says("unsigned");
+    node.docker(format!("create --name late {image}")).expect_ok();
     assert!(!node.plugin.logged(&["WARN", "code=\"break-glass\"", "(registry lost)"]).is_empty());
 
     node.plugin.signal("TERM");
@@ -183,8 +185,8 @@ fn the_glass_is_broken_and_mended(stage: &Stage) {
     node.plugin.breakglass(&["--status"]).expect_ok().and_says("registry lost");
     node.plugin.breakglass(&["--end"]).expect_ok();
     node.plugin.await_log(&["break-glass was ended"], 1);
-    node.docker("start c").expect_failure().and_says(no_trust_data(&image));
-    node.docker("rm c").expect_ok();
+    node.docker("start late").expect_failure().and_says(no_trust_data(&image));
+    node.docker("rm late").expect_ok();
 }
 
 /// Calls are answered meanwhile, and a broken file changes nothing.
