@@ -7,10 +7,15 @@ mod check;
 mod config;
 mod daemon;
 mod doctor;
+mod explain;
 mod paint;
 mod proxy;
+mod report;
+mod scan;
 mod serve;
 mod status;
+mod tree;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -39,14 +44,18 @@ const GETTING_STARTED: &str = r#"Getting started:
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Explain(explain::Args),
+    Scan(scan::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
     Breakglass(breakglass::Args),
+    Trust(trust::Args),
 }
 
 /// Reads the command line and does what it says.
 ///
-/// Exit codes: 0 done (`check`: all allowed); 1 refused (`check`: at least one denied) or
+/// Exit codes: 0 done (`check`, `explain`, `scan`: all allowed); 1 refused (these: at least one
+/// denied; `trust`: nothing is kept of the repository, or it was not forgotten after all) or
 /// failed while running; 2 could not begin: usage, configuration, state directory.
 /// `doctor` has its own, which monitoring systems know: 0 nothing worse than notes, 1
 /// warnings, 2 problems, 3 could not begin.
@@ -58,9 +67,12 @@ pub fn run() -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Breakglass(args) => breakglass::run(&args),
+        Command::Trust(args) => trust::run(&args),
     }
 }
 

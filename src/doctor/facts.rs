@@ -115,11 +115,12 @@ pub(super) struct StoredFacts {
 #[derive(Debug)]
 pub(super) struct StoredRepository {
     pub repository: Repository,
-    pub folder: PathBuf,
     /// Whether the policy registers its registry.
     pub registered: bool,
     /// Why what is kept cannot be used at all.
     pub damage: Option<String>,
+    /// What is damaged and will be mended from its copy.
+    pub mendable: Vec<String>,
     /// When each file says it runs out.
     pub files: Vec<(Role, Result<Timestamp, Fault>)>,
 }

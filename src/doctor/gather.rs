@@ -10,13 +10,13 @@ use super::facts::{
     SetupFacts, StoredFacts, StoredRepository, UnitFacts,
 };
 use super::setup::{Setup, config_file};
-use crate::gate::{NETWORK, doors, load_history, remedy, remote};
+use crate::gate::{NETWORK, doors, look_seen, remedy, remote};
 use crate::image::Repository;
 use crate::policy::{Policy, Registry};
 use crate::source::{
     self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote, Store,
 };
-use crate::trust::notary::{Role, Update, stated_expiry};
+use crate::trust::notary::{Role, Update, stated};
 
 /// The package that holds dockerd on Debian and Ubuntu.
 const PACKAGE: &str = "docker.io";
@@ -195,49 +195,43 @@ async fn server(registry: &str, remote: &Remote) -> ServerFacts {
 }
 
 fn stored(subject: &Subject, registries: &[Registry], now: Timestamp) -> StoredFacts {
-    let store = Store::look(&subject.state_dir);
-    let repositories = store.repositories().map_err(|error| error.to_string()).map(|found| {
-        found.into_iter().map(|one| repository(&store, one, registries, now)).collect()
+    let repositories = Store::look(&subject.state_dir).and_then(|store| {
+        let known = |one| repository(&store, one, registries, now);
+        Ok(store.repositories()?.into_iter().filter_map(known).collect())
     });
     StoredFacts {
         state_dir: subject.state_dir.clone(),
         file: subject.host.look(&subject.state_dir).map_err(|error| error.to_string()),
-        repositories,
+        repositories: repositories.map_err(|error| error.to_string()),
     }
 }
 
+/// What is kept of a repository; nothing where it was forgotten.
 fn repository(
     store: &Store,
     repository: Repository,
     registries: &[Registry],
     now: Timestamp,
-) -> StoredRepository {
+) -> Option<StoredRepository> {
     let registry = registries.iter().find(|registry| registry.host == repository.host());
-    let damage = registry.and_then(|registry| damage(store, &repository, registry, now));
+    let seen = look_seen(store, &repository);
     let names = store.names(&repository).unwrap_or_default();
+    let damage = match &seen {
+        Err(error) => Some(error.to_string()),
+        Ok(seen) if seen.history().root.is_none() && names.is_empty() => return None,
+        Ok(seen) => registry.and_then(|registry| {
+            let begun = Update::new(&repository, &registry.root, seen.history(), now);
+            begun.err().map(|fault| format!("the root that was trusted: {fault}"))
+        }),
+    };
+    let mendable = seen.map(|seen| seen.damage().to_vec()).unwrap_or_default();
     let roles = names.iter().filter_map(|name| Role::named(name));
     let files = roles
         .filter_map(|role| {
             let bytes = store.read(&repository, &format!("{role}.json")).ok()??;
-            let expires = stated_expiry(&role, &bytes);
+            let expires = stated(&role, &bytes).map(|stated| stated.expires);
             Some((role, expires))
         })
         .collect();
-    let folder = store.folder(&repository);
-    StoredRepository { repository, folder, registered: registry.is_some(), damage, files }
-}
-
-/// Why an update could not even begin with what is kept, as the plugin begins one.
-fn damage(
-    store: &Store,
-    repository: &Repository,
-    registry: &Registry,
-    now: Timestamp,
-) -> Option<String> {
-    let history = match load_history(store, repository, None) {
-        Ok(history) => history,
-        Err(error) => return Some(error.to_string()),
-    };
-    let begun = Update::new(repository, &registry.root, &history, now);
-    begun.err().map(|fault| format!("root.json: {fault}"))
+    Some(StoredRepository { repository, registered: registry.is_some(), damage, mendable, files })
 }

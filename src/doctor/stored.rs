@@ -86,7 +86,7 @@ fn unusable(cause: &str, state_dir: &Path) -> Finding {
 
 fn repository(one: &StoredRepository, now: Timestamp, findings: &mut Vec<Finding>) {
     let name = &one.repository;
-    let forget = format!("rm -r {}", one.folder.display());
+    let forget = format!("countersign trust reset {name}");
     if !one.registered {
         findings.push(Finding::note(
             "trust.unregistered",
@@ -103,6 +103,14 @@ fn repository(one: &StoredRepository, now: Timestamp, findings: &mut Vec<Finding
             "its images are refused until it is mended: to start anew in silence would throw \
              its root of trust away",
             format!("restore the file from a backup; or forget what was seen of it: {forget}"),
+        ));
+    }
+    for damage in &one.mendable {
+        findings.push(Finding::warning(
+            "trust.copies",
+            format!("one of the two copies of what was seen of {name} is damaged: {damage}"),
+            "the other one serves; were it lost too, its images would be refused",
+            format!("look after the disk; countersign check {name} mends the copy"),
         ));
     }
     for (role, expires) in &one.files {
@@ -174,9 +182,9 @@ mod tests {
         let expires = |at: &str| at.parse().map_err(|_| Fault::FirstUse);
         let one = StoredRepository {
             repository: "h.io/app".parse().unwrap(),
-            folder: "/var/lib/countersign/trust/h.io/app/_trust".into(),
             registered: true,
             damage: None,
+            mendable: Vec::new(),
             files: files.iter().map(|(name, at)| (role(name), expires(at))).collect(),
         };
         StoredFacts {
@@ -235,7 +243,10 @@ mod tests {
     #[test]
     fn what_cannot_be_used() {
         let mut facts = stored(&[]);
-        facts.repositories.as_mut().unwrap()[0].damage = Some("versions.json: EOF".to_owned());
+        facts.repositories.as_mut().unwrap()[0].mendable = vec!["record.json: gone".to_owned()];
+        assert_eq!(findings(&facts), [("trust.copies", Warning)]);
+        facts.repositories.as_mut().unwrap()[0].damage = Some("record.json: EOF".to_owned());
+        facts.repositories.as_mut().unwrap()[0].mendable.clear();
         assert_eq!(findings(&facts), [("trust.readable", Problem)]);
         facts.repositories.as_mut().unwrap()[0].registered = false;
         assert_eq!(findings(&facts), [("trust.unregistered", Note)]);

@@ -195,6 +195,7 @@ impl One<'_> {
             }
             // Whoever waited may have gone.
             let _ = land.send(Some(entry.land(&flight, outcome)));
+            all.settle(&repository);
         });
     }
 
@@ -202,11 +203,12 @@ impl One<'_> {
     pub async fn load(&self, now: Timestamp) -> Result<Kept, Failure> {
         let _reading = self.entry.loading.lock().await;
         let before = match self.entry.kept() {
-            Some(kept) if kept.data.check_within(now, self.grace()).is_ok() => return Ok(kept),
+            Some(kept) if self.serves(&kept, now, self.grace()) => return Ok(kept),
             other => other,
         };
         let loaded = self.refresh(now).load().await?;
         self.entry.keep_loaded(before.as_ref(), &loaded);
+        self.all.settle(self.repository);
         let dated = self.all.store.date(self.repository, TIMESTAMP_FILE);
         match dated.and_then(|dated| Confirmed::dated(dated, now)) {
             Some(confirmed) => self.all.in_use.confirm(self.repository, confirmed),
@@ -215,12 +217,23 @@ impl One<'_> {
         Ok(loaded)
     }
 
+    /// What is kept in memory, where it serves.
+    pub fn current(&self, now: Timestamp) -> Option<Kept> {
+        self.entry.kept().filter(|kept| self.serves(kept, now, Grace::NONE))
+    }
+
+    /// Whether what is kept is in date, and was not forgotten on request since.
+    fn serves(&self, kept: &Kept, now: Timestamp, grace: Grace) -> bool {
+        kept.data.check_within(now, grace).is_ok()
+            && !kept.seen.is_forgotten(&self.all.store, self.repository)
+    }
+
     pub fn refresh(&self, now: Timestamp) -> Refresh<'_> {
         Refresh {
             repository: self.repository,
             registered: self.registered,
             store: &self.all.store,
-            memory: self.entry.kept().map(|kept| kept.history),
+            memory: self.entry.kept().map(|kept| kept.seen),
             heavy: &self.all.heavy,
             now,
             grace: self.grace(),

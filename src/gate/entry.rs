@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::refresh::{Failing, Kept};
@@ -88,10 +87,14 @@ impl Entry {
         self.state().kept.clone()
     }
 
-    /// What is kept, where it is in date.
-    pub fn current(&self, now: Timestamp) -> Option<Kept> {
-        let state = self.state();
-        state.kept.as_ref().filter(|kept| kept.data.check_current(now).is_ok()).cloned()
+    /// About how many bytes of memory what is kept takes.
+    pub fn weight(&self) -> usize {
+        self.state().kept.as_ref().map_or(0, |kept| kept.data.weight())
+    }
+
+    /// Whether all that is kept can be read from the disk again.
+    pub fn is_saved(&self) -> bool {
+        self.state().kept.as_ref().is_none_or(|kept| kept.saved)
     }
 
     /// How long a question has been under way; zero where there is none.

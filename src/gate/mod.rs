@@ -7,6 +7,7 @@
 //! Knows all rooms but `server` and `cli`. The only place where the failure of a source
 //! becomes a reason.
 
+mod account;
 mod aftermath;
 mod asking;
 mod contents;
@@ -18,10 +19,15 @@ mod glass;
 mod in_use;
 mod reach;
 mod refresh;
+mod rehearsal;
 mod repositories;
 mod seen;
 mod shared;
 mod sighting;
+mod stored;
+#[cfg(test)]
+mod testing;
+mod verdicts;
 mod watch;
 
 use std::path::PathBuf;
@@ -35,17 +41,21 @@ use tracing::warn;
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
+use self::verdicts::{Judged, Verdicts};
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
 use crate::request::{self, Call, HostAccess, Intent};
 use crate::source::{self, Engine, StoreError};
 
+pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
 pub use glass::{Glass, GlassWatch};
 pub use refresh::remedy;
+pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
-pub use seen::load as load_history;
+pub use seen::{Forgotten, Seen, look as look_seen, reset};
 pub use shared::{Generation, SharedGate};
+pub use stored::{Unusable, stored};
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself
@@ -58,6 +68,7 @@ pub struct Gate {
     generation: Generation,
     engine: Option<Arc<Engine>>,
     repositories: Arc<Repositories>,
+    verdicts: Verdicts,
     /// How often trust data decided that had run out.
     graces: Arc<AtomicU64>,
     crossing: Arc<Crossing>,
@@ -130,6 +141,7 @@ impl Gate {
             policy,
             engine: engine.map(Arc::new),
             repositories: Arc::new(repositories),
+            verdicts: Verdicts::default(),
             graces: Arc::default(),
             crossing: Arc::default(),
             glass: Arc::default(),
@@ -146,6 +158,7 @@ impl Gate {
             generation: Generation { number, fingerprint: policy.fingerprint().to_owned() },
             engine: self.engine.clone(),
             repositories: Arc::new(self.repositories.renewed(&policy)?),
+            verdicts: Verdicts::default(),
             policy,
             graces: Arc::clone(&self.graces),
             crossing: Arc::clone(&self.crossing),
@@ -246,12 +259,40 @@ impl Gate {
             Ok(gathered) => gathered,
             Err(decision) => return self.unseen(*decision),
         };
+        match self.verdicts.recall(&gathered.case) {
+            Some((verdict, warning)) => {
+                let rule = self.rule(&gathered.case, &verdict);
+                let notes = gathered.case.notes.into_values().chain(warning).collect();
+                Decision { verdict, subject: gathered.told, notes, rule }
+            }
+            None => self.weigh_gathered(gathered).await.0,
+        }
+    }
+
+    /// Gathers and judges, whatever was judged before. The decision, and what it rests on, where
+    /// anything was gathered.
+    async fn weigh(
+        &self,
+        subject: Subject,
+        access: Vec<HostAccess>,
+        now: Timestamp,
+    ) -> (Decision, Option<Case>) {
+        match self.gather(subject, access, now).await {
+            Ok(gathered) => {
+                let (decision, case) = self.weigh_gathered(gathered).await;
+                (decision, Some(case))
+            }
+            Err(decision) => (self.unseen(*decision), None),
+        }
+    }
+
+    async fn weigh_gathered(&self, gathered: Gathered) -> (Decision, Case) {
         let Gathered { case, told, question } = gathered;
-        let (mut verdict, mut warning, mut case) = self.judge(case).await;
+        let (mut judged, mut case) = self.judge(case).await;
         // What is refused is looked into, from what costs least: contents on the node, then
         // the trust servers, since nothing is refused by old data, then the registry.
         for step in [Step::Node, Step::TrustServer, Step::Registry] {
-            if !is_about_the_image(&verdict) {
+            if !is_about_the_image(&judged.0) {
                 break;
             }
             let is_new = match step {
@@ -260,16 +301,24 @@ impl Gate {
                 Step::Registry => self.look_into(&mut case, Some(question.deadline)).await,
             };
             if is_new {
-                (verdict, warning, case) = self.judge(case).await;
+                (judged, case) = self.judge(case).await;
             }
         }
+        self.verdicts.keep(&self.policy, &case, &judged);
+        let (verdict, warning) = judged;
         let grace = self.use_of_grace(&case);
-        let Case { subject, evidence, now, notes, .. } = case;
-        let verdict = policy::lenient(&self.policy, &subject, &evidence, verdict, now);
+        let verdict =
+            policy::lenient(&self.policy, &case.subject, &case.evidence, verdict, case.now);
         let verdict = self.unless_broken(verdict);
-        let rule = policy::rule(&self.policy, &subject, &evidence, &verdict);
-        let notes = notes.into_values().chain(grace).chain(warning).collect();
-        Decision { verdict, subject: told, notes, rule: rule.map(ToString::to_string) }
+        let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
+        let rule = self.rule(&case, &verdict);
+        (Decision { verdict, subject: told, notes, rule }, case)
+    }
+
+    /// The rule that counted.
+    fn rule(&self, case: &Case, verdict: &Verdict) -> Option<String> {
+        let rule = policy::rule(&self.policy, &case.subject, &case.evidence, verdict);
+        rule.map(ToString::to_string)
     }
 
     /// The decision on a call that is to be refused for this, unless nothing is.
@@ -303,16 +352,17 @@ impl Gate {
         Some(format!("offline_grace: trust data of {repositories} has run out and serves for now"))
     }
 
-    /// Judges away from the threads that serve connections: hostile trust data can name more
-    /// signers than are judged in a moment.
-    async fn judge(&self, case: Case) -> (Verdict, Option<String>, Case) {
+    /// Judges. Away from the threads that serve connections where that may take longer than a
+    /// moment: hostile trust data can name very many signers.
+    async fn judge(&self, case: Case) -> (Judged, Case) {
         let policy = Arc::clone(&self.policy);
+        let is_small = case.is_small();
         let judge = move || {
             let verdict = policy::judge(&policy, &case.subject, &case.evidence, case.now);
             let warning = policy::warning(&policy, &verdict, &case.evidence.host);
-            (verdict, warning, case)
+            ((verdict, warning), case)
         };
-        away(judge).await
+        if is_small { judge() } else { away(judge).await }
     }
 
     /// The trust data of one repository; for [`gather`] and for tests of the whole line.

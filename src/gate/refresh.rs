@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
 
 use super::repositories::Registered;
+use super::seen::Seen;
 use super::{NETWORK, away, seen};
 use crate::image::Repository;
 use crate::policy::Gap;
@@ -21,7 +22,7 @@ pub(super) struct Kept {
     pub data: Arc<TrustData>,
     pub timestamp: Arc<[u8]>,
     /// What was seen of the repository up to then.
-    pub history: Arc<History>,
+    pub seen: Arc<Seen>,
     /// Whether it stands on disk as well.
     pub saved: bool,
 }
@@ -32,7 +33,7 @@ pub(super) struct Refresh<'r> {
     pub registered: &'r Registered,
     pub store: &'r Store,
     /// What this process remembers, beside what is on disk.
-    pub memory: Option<Arc<History>>,
+    pub memory: Option<Arc<Seen>>,
     /// Held while a file is verified.
     pub heavy: &'r Semaphore,
     pub now: Timestamp,
@@ -84,19 +85,22 @@ impl Failing {
 impl Refresh<'_> {
     /// What is on disk, verified anew. It may have run out as far as the grace goes.
     pub async fn load(&self) -> Result<Kept, Failure> {
-        self.attempt(Origin::Disk, None, Deadline::after(WHOLE)).await
+        self.attempt(Origin::Disk, None, None, Deadline::after(WHOLE)).await
     }
 
     /// What the server has now. `kept`: what is known already.
     pub async fn ask(&self, kept: Option<&Kept>) -> Result<Kept, Failing> {
-        let current = kept.filter(|kept| kept.data.check_current(self.now).is_ok());
-        self.ask_server(current).await.map_err(|failure| self.failing(failure))
+        let known = kept.filter(|kept| !kept.seen.is_forgotten(self.store, self.repository));
+        self.ask_server(known).await.map_err(|failure| self.failing(failure))
     }
 
     /// Asks for the timestamp; where it is the one that is kept, nothing has changed.
     async fn ask_server(&self, kept: Option<&Kept>) -> Result<Kept, Failure> {
         let deadline = Deadline::after(WHOLE);
-        let timestamp = match kept {
+        let current = kept.filter(|kept| kept.data.check_current(self.now).is_ok());
+        // What is on disk as well need not be had again, as far as it has not changed.
+        let known = kept.filter(|kept| kept.saved).map(|kept| Arc::clone(&kept.data));
+        let timestamp = match current {
             None => None,
             Some(kept) => {
                 let wanted = FileName::Current(Role::Timestamp).to_string();
@@ -111,7 +115,7 @@ impl Refresh<'_> {
                 Some(bytes)
             }
         };
-        self.attempt(Origin::Server, timestamp, deadline).await
+        self.attempt(Origin::Server, known, timestamp, deadline).await
     }
 
     /// Dates the timestamp on disk, for processes to come: so long was it known to be the
@@ -125,19 +129,22 @@ impl Refresh<'_> {
         }
     }
 
-    /// One whole update. `timestamp`: already fetched.
+    /// One whole update. `before`: what was verified earlier; `timestamp`: already fetched.
     async fn attempt(
         &self,
         origin: Origin,
+        before: Option<Arc<TrustData>>,
         mut timestamp: Option<Vec<u8>>,
         deadline: Deadline,
     ) -> Result<Kept, Failure> {
-        let history =
-            seen::load(self.store, self.repository, self.memory.as_ref()).map_err(Failure::Disk)?;
+        let seen = seen::load(self.store, self.repository, self.memory.as_deref())
+            .map_err(Failure::Disk)?;
+        let history = seen.history();
         let known = history.root.is_some();
         let mut root = history.root.clone();
-        let mut update = Update::new(self.repository, &self.registered.root, &history, self.now)
-            .map_err(|fault| self.damaged(&fault))?;
+        let mut update = Update::new(self.repository, &self.registered.root, history, self.now)
+            .map_err(|fault| self.damaged(&fault))?
+            .knowing(before);
         if origin == Origin::Disk {
             update = update.with_grace(self.grace);
         }
@@ -148,8 +155,8 @@ impl Refresh<'_> {
             let is_timestamp = wanted.file == FileName::Current(Role::Timestamp);
             let bytes = match (is_timestamp.then(|| timestamp.take()).flatten(), origin) {
                 (Some(bytes), _) => Some(bytes),
-                (None, Origin::Disk) => self.read(&plain)?,
-                (None, Origin::Server) => match self.on_disk(&wanted, &plain)? {
+                (None, Origin::Disk) => self.read(&plain),
+                (None, Origin::Server) => match self.on_disk(&wanted, &plain) {
                     Some(bytes) => Some(bytes),
                     None => self.download(&wanted, deadline).await?,
                 },
@@ -178,20 +185,25 @@ impl Refresh<'_> {
             fetched.insert(plain, bytes);
         }
         let Some((data, history)) = update.finish() else { return Err(Failure::Nothing) };
-        let history = Arc::new(History { root, ..history });
+        let mut seen = Arc::new(seen.followed_by(History { root, ..history }, self.now));
         for (role, fault) in data.left_out() {
             warn!(repository = %self.repository, %role, %fault, "a delegation was left out");
         }
         let mut saved = true;
+        if origin == Origin::Server || seen.is_to_be_written() {
+            let written = self.save(fetched, Arc::clone(&seen)).await;
+            saved = written.is_some();
+            seen = written.unwrap_or(seen);
+        }
         if origin == Origin::Server {
-            saved = self.save(fetched, Arc::clone(&history)).await;
             self.touch(saved);
         }
-        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into(), history, saved })
+        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into(), seen, saved })
     }
 
     /// Has a file verified away from the threads that serve connections, and not more than
-    /// a few at a time: a large one takes a second, and ten times its size in memory.
+    /// a few at a time: a large one takes a tenth of a second, an odd one a second and ten
+    /// times its size in memory.
     async fn offer(
         &self,
         mut update: Update,
@@ -207,12 +219,12 @@ impl Refresh<'_> {
     }
 
     /// A file on disk that is exactly the one wanted.
-    fn on_disk(&self, wanted: &Wanted, plain: &str) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(self.read(plain)?.filter(|bytes| wanted.is(bytes)))
+    fn on_disk(&self, wanted: &Wanted, plain: &str) -> Option<Vec<u8>> {
+        self.read(plain).filter(|bytes| wanted.is(bytes))
     }
 
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        self.store.read(self.repository, name).map_err(Failure::Disk)
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        seen::file(self.store, self.repository, name)
     }
 
     async fn download(
@@ -246,31 +258,30 @@ impl Refresh<'_> {
         answer
     }
 
-    /// Keeps what was verified, and says whether that went well. That the disk is full
-    /// changes no verdict, but the next start would begin without it, so it is said loudly.
-    async fn save(&self, files: BTreeMap<String, Vec<u8>>, history: Arc<History>) -> bool {
+    /// Keeps what was verified, and returns what is remembered once it is on disk. That the
+    /// disk is full changes no verdict, but the next start would begin without it, so it is
+    /// said loudly.
+    async fn save(&self, files: BTreeMap<String, Vec<u8>>, seen: Arc<Seen>) -> Option<Arc<Seen>> {
         let (store, repository) = (self.store.clone(), self.repository.clone());
         let written =
-            tokio::task::spawn_blocking(move || seen::save(&store, &repository, &files, &history));
+            tokio::task::spawn_blocking(move || seen::save(&store, &repository, &files, &seen));
         match written.await {
-            Ok(Ok(())) => {
+            Ok(Ok(written)) => {
                 info!(repository = %self.repository, "trust data refreshed");
-                return true;
+                return Some(Arc::new(written));
             }
             Ok(Err(error)) => {
                 error!(repository = %self.repository, %error, "trust data could not be kept");
             }
             Err(error) => error!(%error, "trust data could not be kept"),
         }
-        false
+        None
     }
 
     /// The root on disk was verified before it was written: now it is damaged.
     fn damaged(&self, fault: &Fault) -> Failure {
-        Failure::Disk(StoreError {
-            path: self.store.folder(self.repository).join("root.json"),
-            error: std::io::Error::other(fault.to_string()),
-        })
+        let [path, _] = self.store.records(self.repository);
+        Failure::Disk(StoreError { path, error: std::io::Error::other(fault.to_string()) })
     }
 
     /// What is told of a failure, and logged once.
@@ -304,11 +315,11 @@ impl Refresh<'_> {
     /// What is told of a decision that the node's own record does not allow.
     pub fn unusable(&self, error: &StoreError) -> Gap {
         error!(repository = %self.repository, %error, "the stored trust data cannot be used");
-        let folder = self.store.folder(self.repository);
         let cause = format!("this node's own record of it cannot be used: {error}");
         let remedy = format!(
-            "mend the file; or remove {}, which forgets what was seen of this repository",
-            folder.display()
+            "restore the file from a backup; or have what was seen of it forgotten: countersign \
+             trust reset {}",
+            self.repository
         );
         Gap::Unavailable { cause, remedy }
     }
@@ -357,7 +368,7 @@ pub(super) const TIMESTAMP_FILE: &str = "timestamp.json";
 const TIMESTAMP_MAX: u64 = 1024 * 1024;
 
 /// The name under which a file is kept: that of its role.
-fn plain_name(file: &FileName) -> String {
+pub(super) fn plain_name(file: &FileName) -> String {
     match file {
         FileName::Hashed(role, _) => FileName::Current(role.clone()).to_string(),
         other => other.to_string(),

@@ -30,6 +30,9 @@ use crate::trust::notary::RootPolicy;
 
 /// Repositories whose verified trust data is kept in memory.
 const KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Bytes of trust data kept in memory, about: a thousand repositories of a hundred tags take
+/// a fifth of it. What is dropped is on disk.
+const BUDGET: usize = 64 * 1024 * 1024;
 /// Files verified at the same time.
 const VERIFIED_AT_ONCE: usize = 2;
 /// How long a server that did not answer is left alone, as long as cached data serves.
@@ -128,7 +131,7 @@ impl Repositories {
         };
         let entry = self.entry(repository);
         let one = One { all: self, repository, registered, entry: &entry };
-        let on_node = match entry.current(question.now) {
+        let on_node = match one.current(question.now) {
             Some(kept) => Ok(kept),
             None => one.load(question.now).await,
         };
@@ -159,6 +162,14 @@ impl Repositories {
         Arc::clone(entries.get_or_insert(repository.clone(), Arc::default))
     }
 
+    /// Keeps memory within the budget, once what is kept of a repository has changed. What
+    /// was not used for longest goes first, that repository's own last.
+    pub(super) fn settle(&self, changed: &Repository) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.promote(changed);
+        settle(&mut entries, BUDGET);
+    }
+
     /// The digest that a registry serves for a tag now. `None`: not to be asked.
     pub(super) async fn served(
         &self,
@@ -171,6 +182,27 @@ impl Repositories {
             return None;
         }
         Some(registered.remote.registry().manifest_digest(repository, tag, deadline).await)
+    }
+}
+
+/// Drops what was not used for longest until all that is left weighs `budget` at most. What
+/// is not on disk stays: it is all that is known of the versions seen.
+fn settle(entries: &mut LruCache<Repository, Arc<Entry>>, budget: usize) {
+    let mut weight: usize = entries.iter().map(|(_, entry)| entry.weight()).sum();
+    let newest = entries.peek_mru().map(|(repository, _)| repository.clone());
+    let droppable = |(repository, entry): (&Repository, &Arc<Entry>)| {
+        let is_newest = Some(repository) == newest.as_ref();
+        // Whoever else holds it may be about to add to it.
+        let drop = Arc::strong_count(entry) == 1 && entry.is_saved() && !is_newest;
+        drop.then(|| (repository.clone(), entry.weight()))
+    };
+    let oldest_first: Vec<_> = entries.iter().rev().filter_map(droppable).collect();
+    for (repository, own) in oldest_first {
+        if weight <= budget {
+            break;
+        }
+        entries.pop(&repository);
+        weight = weight.saturating_sub(own);
     }
 }
 
@@ -240,4 +272,44 @@ fn settings(registry: &policy::Registry) -> Result<RegistrySettings, String> {
             policy::Proxy::Url(url) => ProxySetting::Url(url.clone()),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn what_was_used_last_fits_the_budget() {
+        let kept = |saved| testing::kept("tags-1000", saved);
+        let own = kept(true).data.weight();
+        let name = |number: usize| format!("h.io/r{number}").parse::<Repository>().unwrap();
+        for (budget, busy, unsaved, expected) in [
+            (own * 9, vec![], vec![], vec![0, 1, 2, 3]),
+            (own * 4, vec![], vec![], vec![0, 1, 2, 3]),
+            (own * 4 - 1, vec![], vec![], vec![1, 2, 3]),
+            (own * 2, vec![], vec![], vec![2, 3]),
+            (0, vec![], vec![], vec![3]),
+            (0, vec![1], vec![2], vec![1, 2, 3]),
+            (own * 2, vec![0], vec![], vec![0, 3]),
+        ] {
+            let mut entries = LruCache::unbounded();
+            let mut held = Vec::new();
+            for number in 0..4 {
+                let entry = Arc::new(Entry::default());
+                entry.keep_loaded(None, &kept(!unsaved.contains(&number)));
+                if busy.contains(&number) {
+                    held.push(Arc::clone(&entry));
+                }
+                entries.put(name(number), entry);
+            }
+            settle(&mut entries, budget);
+            let left: BTreeSet<_> = entries.iter().map(|(name, _)| name.to_string()).collect();
+            let expected: BTreeSet<_> =
+                expected.into_iter().map(|one| name(one).to_string()).collect();
+            assert_eq!(left, expected, "{budget} {busy:?} {unsaved:?}");
+        }
+    }
 }

@@ -36,7 +36,27 @@ pub(super) struct Assessment<'a> {
 /// data is there as long as the assessment is.
 type HeldKey = (KeyId, Vec<*const Certificate>);
 
-impl Assessment<'_> {
+impl<'a> Assessment<'a> {
+    /// Of this trust data, by this policy, at this time, against this demand.
+    pub fn new(
+        policy: &'a Policy,
+        demand: Demand<'a>,
+        data: &'a TrustData,
+        now: Timestamp,
+    ) -> Self {
+        Self { policy, demand, data, now, holders: RefCell::default() }
+    }
+
+    /// Everyone who signed something about `tag`, with what they signed and what is to be said
+    /// against it, where `released` is released.
+    pub fn account(&self, tag: &str, released: Option<Digest>) -> Vec<(Claim, Signer)> {
+        let with_signer = |claim: Claim| {
+            let signer = self.signer(&claim, released);
+            (claim, signer)
+        };
+        self.data.claims(tag, self.now).into_iter().map(with_signer).collect()
+    }
+
     /// Whether what is released under the reference's tag may run.
     pub fn tag(&self, reference: &Reference, tag: &Tag) -> Result<Grant, Reason> {
         if let Some(digest) = self.data.released(tag.as_str(), self.now) {
@@ -171,8 +191,7 @@ impl Assessment<'_> {
 
     /// Everyone who signed `tag`, with what is to be said against each signature.
     fn signers(&self, tag: &str, released: Option<Digest>) -> Vec<Signer> {
-        let claims = self.data.claims(tag, self.now);
-        claims.into_iter().map(|claim| self.signer(&claim, released)).collect()
+        self.account(tag, released).into_iter().map(|(_, signer)| signer).collect()
     }
 
     fn holder(&self, key: &SigningKey) -> Holder {

@@ -96,7 +96,7 @@ pub enum Held {
 
 /// An image that the engine holds, by what cannot be made up: IDs and digests. Names
 /// are hints where to look for signatures and prove nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldImage {
     /// Its ID.
     pub id: ImageId,

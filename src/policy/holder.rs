@@ -33,6 +33,14 @@ pub enum Bar {
 const MAX_CERTIFICATES: usize = 4;
 
 impl Policy {
+    /// All dates on which a key or a certificate begins or ceases to count.
+    pub(super) fn dates(&self) -> impl Iterator<Item = Timestamp> {
+        let keys = self.users.values().flat_map(|user| user.keys.values());
+        let listed = keys.flat_map(|key| key.certificates.iter().copied());
+        let issuers = self.users_ca.iter().map(|ca| (ca.not_before, ca.not_after));
+        listed.chain(issuers).flat_map(|(from, to)| [from, to])
+    }
+
     /// Who holds `key`: the user who lists it, else, where a CA of users is set, the name
     /// in a certificate of that CA that the delegation gives for the key.
     pub(super) fn holder(&self, key: &SigningKey, now: Timestamp) -> Holder {

@@ -1,6 +1,5 @@
 //! Is what is demanded met?
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,6 +41,15 @@ pub fn judge(policy: &Policy, subject: &Subject, evidence: &Evidence, now: Times
         Ok(grant) => Verdict::Allow(grant),
         Err(reason) => Verdict::Deny(Refusal::new(reason)),
     }
+}
+
+/// When judging the same again may first come to something else, because a file, a
+/// certificate or a key begins or ends: the earliest such date from `now` on, or none. What
+/// serves by grace is left out.
+pub fn next_change(policy: &Policy, evidence: &Evidence, now: Timestamp) -> Option<Timestamp> {
+    let data = evidence.trust.iter().filter_map(|(_, data)| data.as_ref().ok());
+    let dates = data.flat_map(|data| data.dates()).chain(policy.dates());
+    dates.filter(|date| *date >= now).min()
 }
 
 struct Case<'a> {
@@ -199,13 +207,10 @@ impl Case<'_> {
         let reference = reference.to_owned();
         match data {
             Ok(data) => match data.check_within(self.now, self.evidence.grace(repository)) {
-                Ok(()) => Ok(Assessment {
-                    policy: self.policy,
-                    demand: self.policy.demand(repository, asked),
-                    data,
-                    now: self.now,
-                    holders: RefCell::default(),
-                }),
+                Ok(()) => {
+                    let demand = self.policy.demand(repository, asked);
+                    Ok(Assessment::new(self.policy, demand, data, self.now))
+                }
                 Err(fault) => Err(Reason::TrustData { repository: repository.clone(), fault }),
             },
             Err(Gap::NoTrustData) => Err(Reason::NoTrustData { reference }),

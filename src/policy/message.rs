@@ -8,6 +8,7 @@
 
 use std::fmt::{self, Write};
 
+use super::evidence::Gap;
 use super::holder::Bar;
 use super::reason::{Found, Place, Reason};
 use super::verdict::{Doubt, Leave, Refusal, Signer};
@@ -333,7 +334,8 @@ fn one_signer(signer: &Signer) -> String {
     }
 }
 
-fn why_not(doubt: Doubt) -> String {
+/// Why a signature does not count, as a part of a sentence about it.
+pub(super) fn why_not(doubt: Doubt) -> String {
     match doubt {
         Doubt::UnknownKey => "which nobody in the policy holds".to_owned(),
         Doubt::OtherDigest(digest) => format!("but as another image, {digest}"),
@@ -357,6 +359,17 @@ fn why_not(doubt: Doubt) -> String {
         }
         Doubt::Role(Objection::SharedFile) => {
             "which does not count: its file was signed as targets/releases".to_owned()
+        }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTrustData => f.write_str("its trust server has no trust data for it"),
+            Self::Unregistered => f.write_str("its registry is not registered"),
+            Self::Unavailable { cause, .. } => f.write_str(cause),
+            Self::Refused(fault) => write!(f, "its trust data cannot be relied on: {fault}"),
         }
     }
 }
@@ -434,7 +447,12 @@ fn mend(fault: &Fault) -> &'static str {
             "if its root key was changed on purpose, add the new key ID to root_pins; if not, do \
              not run anything of it"
         }
-        Fault::RootRotation { .. } | Fault::RootName { .. } => {
+        Fault::RootName { .. } => {
+            "check this node's clock, as certificates have a first and a last day; if it is right, \
+             and the repository was not deleted and made anew on purpose, its trust server cannot \
+             be relied on; if it was, remove its folder from countersign's state directory"
+        }
+        Fault::RootRotation { .. } => {
             "if the repository was deleted and made anew on purpose, remove its folder from \
              countersign's state directory; if not, its trust server cannot be relied on"
         }

@@ -9,6 +9,7 @@
 //! - [`unread`]: which signed digests have to be looked into, to know what they cover.
 //! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
 //!   last (`guard`, `paths`).
+//! - [`explain`]: the same evidence, told as a tree for people.
 //! - [`lenient`]: what may go on although it is refused: exceptions, and audit.
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
@@ -18,6 +19,7 @@ mod build;
 mod document;
 mod evidence;
 mod exception;
+mod explain;
 mod freshness;
 mod guard;
 mod holder;
@@ -36,9 +38,12 @@ pub use binding::unread;
 pub use document::{ConfigError, OnViolation};
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
 pub use exception::{Excepted, Exception};
+pub use explain::{
+    Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart, explain,
+};
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
-pub use judge::judge;
+pub use judge::{judge, next_change};
 pub use lenience::{lenient, lenient_unseen, rule};
 pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};

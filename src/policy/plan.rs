@@ -21,7 +21,7 @@ pub enum Plan {
 }
 
 /// What would be brought or run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// What the registry would serve under a name.
     Pull(Reference),

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::build::ALLOWED_BY_DEFAULT;
-use super::holder::{Bar, listed_bar};
+use super::holder::{Bar, Holder, listed_bar};
 use super::rules::Policy;
 use super::scope::Mode;
 use crate::image::RepositoryPattern;
 use crate::request::Permission;
-use crate::trust::KeyId;
 use crate::trust::certificate::Certificate;
+use crate::trust::{KeyId, SigningKey};
 
 /// A key of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,15 @@ impl Policy {
     fn demanded(&self) -> impl Iterator<Item = &String> {
         let own = self.rules.iter().filter_map(|rule| rule.required_teams.as_ref());
         own.flatten().chain(&self.required_teams)
+    }
+
+    /// The user who holds a key, and why it does not count now, if so.
+    pub fn user_of(&self, key: &SigningKey, now: Timestamp) -> Option<(String, Option<Bar>)> {
+        match self.holder(key, now) {
+            Holder::User(name) => Some((name, None)),
+            Holder::Barred(name, bar) => Some((name, Some(bar))),
+            Holder::Unknown => None,
+        }
     }
 
     /// The CAs whose certificates name users.

@@ -145,6 +145,18 @@ impl Verdict {
         if let Self::Allow(Grant::Excused { leave, .. }) = self { Some(leave) } else { None }
     }
 
+    /// What enforcement would say: neither an audit nor broken glass lets anything go on.
+    #[must_use]
+    pub fn enforced(self) -> Self {
+        match self {
+            Self::Allow(Grant::Excused {
+                refusal,
+                leave: Leave::Audit { .. } | Leave::BreakGlass { .. },
+            }) => Self::Deny(refusal),
+            other => other,
+        }
+    }
+
     /// Lets it go on if it may not, for this.
     #[must_use]
     pub fn excused(self, leave: impl FnOnce() -> Leave) -> Self {

@@ -9,7 +9,7 @@ use super::refusal::excerpt;
 /// What every container has anyway is not among it: capabilities of the default set, the
 /// devices that are in each `/dev`, the default profiles. Neither is the host's network,
 /// which reaches no file and no process.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostAccess {
     /// Everything at once: `--privileged`.
     Privileged,

@@ -140,7 +140,13 @@ impl Session {
         })?;
         let call = Call { method: Method::GET, url, headers, max: MAX_TOKEN_ANSWER, deadline };
         let answer = self.client.send(&at, &call).await?;
-        let answer = expect_ok(&at, self.credentials.is_some(), answer)?;
+        let answer = match expect_ok(&at, self.credentials.is_some(), answer) {
+            // That there is no token server says nothing about what the token is for.
+            Err(Unavailable::NotFound { at }) => {
+                return Err(Unavailable::Status { at, status: StatusCode::NOT_FOUND.as_u16() });
+            }
+            other => other?,
+        };
         let answer: TokenAnswer = serde_json::from_slice(&answer.body)
             .map_err(|_| Unavailable::bad_answer(&at, "it is not a token"))?;
         let token = [answer.token, answer.access_token].into_iter().find(|text| !text.is_empty());

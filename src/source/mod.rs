@@ -10,6 +10,7 @@
 //! the clock.
 
 mod auth;
+mod caller;
 mod challenge;
 mod clock;
 mod containers;
@@ -24,7 +25,10 @@ mod http;
 mod http_proxy;
 mod https;
 mod inspect;
+mod inventory;
 mod node;
+mod node_id;
+mod place;
 mod plugin;
 mod preface;
 mod registry;
@@ -40,6 +44,7 @@ mod unavailable;
 mod url;
 mod verifier;
 
+pub use caller::{Caller, tell_host};
 pub use clock::{Deadline, now};
 pub use containers::Running;
 pub use credentials::{Credentials, CredentialsError};
@@ -51,12 +56,13 @@ pub use host::{Daemon, FileFacts, Group, Host, Kind, is_roots_alone};
 pub use host_path::{has_folder, leads_to};
 pub use http_proxy::{ProxySetting, ProxyUrlError};
 pub use inspect::{Container, Defaults, Exec, Mount, Previous, Service, Volume};
+pub use inventory::{ListedContainer, ListedImage, ListedService};
 pub use node::{ManagedPlugin, NodeInfo};
 pub use plugin::PluginSocket;
 pub use preface::{Greeted, greet};
 pub use registry::Registry;
 pub use remote::{RegistrySettings, Remote, SettingsError};
-pub use store::{Store, StoreError};
+pub use store::{Aside, Lock, Store, StoreError};
 pub use tls::{BundleError, TlsError, certificates};
 pub use trust_server::TrustServer;
 pub use unavailable::{Place, Unavailable};

@@ -17,6 +17,7 @@ mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
+mod explain;
 mod faults;
 mod fuzz;
 mod host_access;
@@ -33,9 +34,11 @@ mod races;
 mod recorded;
 mod relay;
 mod rollout;
+mod scan;
 mod stage;
 mod story_ci;
 mod story_clusters;
+mod trust;
 mod unguarded;
 mod verdicts;
 mod watch;
@@ -92,9 +95,12 @@ fn main() {
         races::STORIES,
         watch::STORIES,
         doctor::STORIES,
+        scan::STORIES,
+        explain::STORIES,
         managed::STORIES,
         faults::STORIES,
         rollout::STORIES,
+        trust::STORIES,
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,

@@ -11,6 +11,7 @@ use super::file::RoleFile;
 use super::grace::Grace;
 use super::metadata::Header;
 use super::role::{DelegationName, Role};
+use super::tags::Tags;
 use crate::image::{Digest, Repository, Tag};
 use crate::trust::{Proof, Scheme, SigningKey};
 
@@ -117,6 +118,54 @@ impl TrustData {
         self.roles.iter().map(|loaded| &loaded.file).find(|file| file.role == *role)
     }
 
+    /// The keys that really signed a targets or delegation file; none for other roles.
+    pub fn signers(&self, role: &Role) -> &[SigningKey] {
+        self.file(role).map_or(&[], |file| &file.signers)
+    }
+
+    /// All dates on which what it says changes: its files run out, and the certificates of
+    /// those who signed begin and end.
+    pub fn dates(&self) -> impl Iterator<Item = Timestamp> {
+        let base = self.headers.iter().map(|(_, header)| header.expires);
+        let files = self.roles.iter().map(|loaded| &loaded.file);
+        let certificates =
+            files.clone().flat_map(|file| &file.signers).flat_map(|key| &key.certificates);
+        base.chain(files.map(|file| file.header.expires))
+            .chain(certificates.flat_map(|one| [one.not_before, one.not_after]))
+    }
+
+    /// How many signatures stand on its files.
+    pub fn signatures(&self) -> usize {
+        self.roles.iter().map(|loaded| loaded.file.signers.len()).sum()
+    }
+
+    /// How many tags its files name, each file's own.
+    pub fn tags(&self) -> usize {
+        self.roles.iter().map(|loaded| loaded.file.tags.len()).sum()
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let mut counted: Vec<&Arc<Tags>> = Vec::new();
+        let mut weight = size_of::<Self>();
+        for loaded in &self.roles {
+            weight += size_of::<LoadedRole>() + loaded.file.weight();
+            let tags = &loaded.file.tags;
+            if counted.iter().all(|other| !Arc::ptr_eq(other, tags)) {
+                counted.push(tags);
+                weight += tags.weight();
+            }
+        }
+        weight
+    }
+
+    /// Every file it was made of: its role, version, and when it runs out.
+    pub fn files(&self) -> impl Iterator<Item = (&Role, u64, Timestamp)> {
+        let base = self.headers.iter().map(|(role, header)| (role, header));
+        let roles = self.roles.iter().map(|loaded| (&loaded.file.role, &loaded.file.header));
+        base.chain(roles).map(|(role, header)| (role, header.version, header.expires))
+    }
+
     /// Whether root, timestamp, snapshot and targets are all in date at `now`. Nothing
     /// below holds where they are not.
     pub fn check_current(&self, now: Timestamp) -> Result<(), Fault> {
@@ -163,6 +212,15 @@ impl TrustData {
         merged(first.into_iter().flatten(), second.into_iter().flatten())
             .filter(|Reverse(tag)| tag.parse::<Tag>().is_ok())
             .filter_map(move |Reverse(tag)| self.released(tag, now))
+    }
+
+    /// The tags that are released, in order.
+    pub fn released_tags(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let mut roles = self.released_roles(now).map(|loaded| loaded.file.tags.names());
+        let (first, second) = (roles.next(), roles.next());
+        merged(first.into_iter().flatten(), second.into_iter().flatten())
+            .filter(|tag| tag.parse::<Tag>().is_ok())
+            .filter(move |tag| self.released(tag, now).is_some())
     }
 
     /// The tags that any role names with `digest`, released or not, in order: for

@@ -32,5 +32,5 @@ pub use grace::Grace;
 pub use history::{Examined, History};
 pub use role::{DelegationName, FileName, Role};
 pub use root::RootPolicy;
-pub use stated::stated_expiry;
+pub use stated::{Stated, stated};
 pub use update::{Update, Wanted};

@@ -32,7 +32,8 @@ pub struct RootPolicy {
 }
 
 impl RootPolicy {
-    fn is_pinned(&self) -> bool {
+    /// Whether every root has to meet a pin.
+    pub fn is_pinned(&self) -> bool {
         !self.pins.is_empty() || !self.ca.is_empty()
     }
 

@@ -15,7 +15,7 @@ use crate::static_server::{Asked, Step};
 /// An attack, and what has to come of it.
 struct Attack {
     name: String,
-    mount: Box<dyn Fn(&Site)>,
+    mount: Box<dyn Fn(&Site) + Send>,
     /// What is told of it beside a decision by older data; `None`: it does nothing to a
     /// node that met the honest server before.
     told: Option<String>,
@@ -145,11 +145,15 @@ async fn run(attacks: impl IntoIterator<Item = Attack>) {
     all_well(&faults);
 }
 
-/// The same with all at once: they take their time.
-async fn run_together(attacks: impl IntoIterator<Item = Attack>) {
-    let one = |attack: Attack| async move {
-        attack.run().await.err().map(|wrong| format!("{}: {wrong}", attack.name))
+/// The same with all at once, each in a thread of its own: they take their time.
+fn run_together(attacks: impl IntoIterator<Item = Attack>) {
+    let one = |attack: Attack| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let outcome = runtime.block_on(attack.run());
+        outcome.err().map(|wrong| format!("{}: {wrong}", attack.name))
     };
-    let outcomes = futures_util::future::join_all(attacks.into_iter().map(one)).await;
-    all_well(&outcomes.into_iter().flatten().collect::<Vec<_>>());
+    let threads: Vec<_> =
+        attacks.into_iter().map(|attack| std::thread::spawn(move || one(attack))).collect();
+    let faults = threads.into_iter().filter_map(|thread| thread.join().unwrap());
+    all_well(&faults.collect::<Vec<_>>());
 }

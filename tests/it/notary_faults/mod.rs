@@ -1,6 +1,7 @@
 //! The verifier on repositories with one thing wrong, and on odd ones that are in order.
 //! Every case has a name, what is done to an honest repository, and what has to come of it.
 
+mod carried;
 mod delegations;
 mod duplicates;
 mod every_role;
