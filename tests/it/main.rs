@@ -15,6 +15,7 @@ mod aftermath;
 mod breakglass;
 mod builder;
 mod check;
+mod docs;
 mod doctor;
 mod doors;
 mod full_disk;
