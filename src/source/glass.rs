@@ -246,7 +246,7 @@ mod tests {
             whole.replace("2026-12-01T01", "2026-12-03T01"),
             whole.replace("2026-12-01T01", "2026-11-01T01"),
             whole.replace("outage", ""),
-            whole.replace("{", "{\"more\":1,"),
+            whole.replace('{', "{\"more\":1,"),
             whole.replace("outage", &"x".repeat(5000)),
             "[".repeat(4096),
         ] {
