@@ -16,7 +16,9 @@ use crate::image::{NameError, Reference};
 ///
 /// Decides as the plugin does, by the policy and the trust data of each image's
 /// repository, without an engine. Fetches trust data from the trust server unless
-/// --offline; the images themselves are not fetched.
+/// --offline; the images themselves are not fetched. Goes through the proxy that the
+/// policy names for a registry, or else `HTTPS_PROXY` (not to what `NO_PROXY` names): the
+/// environment of the plugin, which systemd starts, may be another than yours.
 ///
 /// Exit code: 0 all allowed, 1 at least one denied, 2 could not decide (usage,
 /// configuration, state directory).

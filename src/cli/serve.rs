@@ -13,7 +13,9 @@ use super::cannot_begin;
 use super::config::{Places, load};
 use super::daemon::{Log, asked_to_stop, notify_ready, notify_reloading};
 use super::status::Status;
-use crate::gate::{Gate, Glass, GlassWatch, Settings, SharedGate, Standing, attend, watch};
+use crate::gate::{
+    Gate, Glass, GlassWatch, Settings, SharedGate, Standing, attend, keep_fresh, watch,
+};
 use crate::policy::{Exception, GuardMode, Mode, Policy};
 use crate::server::{Access, Listener, handed_over, serve};
 use crate::source::{self, BreakGlass, Engine};
@@ -64,6 +66,7 @@ const EXAMPLE: &str = r#"The policy, /etc/countersign/countersign.toml:
   host_address = "registry.example.com"  # as in image names; with its port if not 443
   ca_file = "registry-ca.pem"
   # trust_server = "https://notary.example.com"
+  # proxy = "http://proxy.example.com:3128"   # default: HTTPS_PROXY and NO_PROXY
 
   [teams]
   CI = ["jenkins"]
@@ -151,8 +154,10 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     let glass = tokio::spawn(glass.run());
     let reloading = reload_when(reload, gate.clone(), args.places.config.clone(), status);
     let reloading = tokio::spawn(reloading);
+    let keeping = tokio::spawn(keep_fresh(gate.clone()));
     let told = async {
         told.await;
+        keeping.abort();
         watching.abort();
         attending.abort();
         glass.abort();

@@ -140,6 +140,8 @@ pub(super) struct ServerFacts {
 pub(super) struct Greeting {
     pub host: String,
     pub took: Duration,
+    /// The HTTP proxy through which it was asked.
+    pub proxy: Option<String>,
     /// Its clock.
     pub date: Option<Timestamp>,
     /// This host's, at the same time.

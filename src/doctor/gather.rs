@@ -188,7 +188,10 @@ async fn server(registry: &str, remote: &Remote) -> ServerFacts {
     let (took, now) = (began.elapsed(), source::now());
     let host = server.host().to_owned();
     let greeting = match answer {
-        Ok(date) => Ok(Greeting { host, took, date, now }),
+        Ok(date) => {
+            let proxy = remote.proxy().map(ToOwned::to_owned);
+            Ok(Greeting { host, took, proxy, date, now })
+        }
         Err(error) => {
             Err(NoGreeting { cause: error.to_string(), remedy: remedy(&error).to_owned() })
         }

@@ -40,9 +40,11 @@ pub(super) fn examine(
     clock(servers, now, uptime, findings);
 }
 
-fn answered(registry: &str, Greeting { host, took, .. }: &Greeting) -> Finding {
+fn answered(registry: &str, Greeting { host, took, proxy, .. }: &Greeting) -> Finding {
     const ID: &str = "server.answers";
-    let title = format!("trust server {host} of {registry} answered in {} ms", took.as_millis());
+    let way = proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
+    let took_ms = took.as_millis();
+    let title = format!("trust server {host} of {registry} answered{way} in {took_ms} ms");
     if *took < SLOW {
         Finding::ok(ID, title)
     } else {
@@ -110,6 +112,7 @@ mod tests {
         let greeting = Greeting {
             host: "notary.example.com".to_owned(),
             took: Duration::from_millis(took),
+            proxy: None,
             date: date.map(|date| date.parse().unwrap()),
             now: now(),
         };

@@ -45,7 +45,8 @@ impl Gate {
         if !self.policy.is_enforced() {
             return Decision::not_judged();
         }
-        self.prove(Subject::Container(id.to_string()), Vec::new(), source::now()).await
+        let subject = Subject::Container(id.to_string());
+        Box::pin(self.prove(subject, Vec::new(), source::now())).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::time::timeout;
 use tracing::error;
+use tracing::instrument::WithSubscriber;
 
 use super::entry::{Asked, Entry, Flight, Landing, Turn};
 use super::in_use::Confirmed;
@@ -105,8 +106,12 @@ impl One<'_> {
             }
             Heard::Overdue => {
                 let host = self.registered.remote.trust_server().host();
-                let what = format!("trust server {host} has not answered yet");
                 // One that was waited for to the end is not asked again.
+                let what = if anew {
+                    self.overdue().0
+                } else {
+                    format!("trust server {host} has not answered yet")
+                };
                 Told::with(kept, anew, Some(self.refresh(now).note(&what)))
             }
         }
@@ -122,7 +127,9 @@ impl One<'_> {
             _ => None,
         };
         match (self.hear(question, patience).await, graced) {
-            (Heard::Asked(Asked { failure: Some(failing), .. }), Some(kept)) if failing.is_away => {
+            (Heard::Asked(Asked { failure: Some(failing), .. }), Some(kept))
+                if failing.away.is_some() =>
+            {
                 self.in_grace(kept, failing.note)
             }
             (Heard::Asked(Asked { began, failure }), _) => {
@@ -175,9 +182,26 @@ impl One<'_> {
             match flight.landed().await {
                 Some(asked) if since.is_none_or(|since| asked.began >= since) => return asked,
                 Some(_) => {}
-                None => return self.crashed(question),
+                None => return self.crashed(question.began, question.now),
             }
         }
+    }
+
+    /// Asks now, whatever was heard before, or waits for whoever does.
+    pub async fn ask_now(&self, now: Timestamp) -> Result<(), Failing> {
+        let flight = match self.entry.turn(None, false) {
+            Turn::Answered(asked) => return asked.failure.map_or(Ok(()), Err),
+            Turn::Begin(flight, land) => {
+                self.launch(flight.clone(), land, now);
+                flight
+            }
+            Turn::Join(flight) => flight,
+        };
+        let asked = match flight.landed().await {
+            Some(asked) => asked,
+            None => self.crashed(Instant::now(), now),
+        };
+        asked.failure.map_or(Ok(()), Err)
     }
 
     /// Has the server asked, whoever waits for it.
@@ -185,18 +209,20 @@ impl One<'_> {
         let all = Arc::clone(self.all);
         let (repository, registered) = (self.repository.clone(), Arc::clone(self.registered));
         let entry = Arc::clone(self.entry);
-        tokio::spawn(async move {
+        let flying = async move {
             let one =
                 One { all: &all, repository: &repository, registered: &registered, entry: &entry };
             let kept = entry.kept();
             let outcome = one.refresh(now).ask(kept.as_ref()).await;
             if outcome.is_ok() {
-                all.in_use.confirm(&repository, Confirmed::at(flight.began(), now));
+                one.note(Some(Confirmed::at(flight.began(), now)));
             }
             // Whoever waited may have gone.
             let _ = land.send(Some(entry.land(&flight, outcome)));
             all.settle(&repository);
-        });
+        };
+        // What it logs goes where whoever began it logs.
+        tokio::spawn(flying.with_current_subscriber());
     }
 
     /// Reads the disk, once for many callers. What has run out is given as far as grace goes.
@@ -210,10 +236,7 @@ impl One<'_> {
         self.entry.keep_loaded(before.as_ref(), &loaded);
         self.all.settle(self.repository);
         let dated = self.all.store.date(self.repository, TIMESTAMP_FILE);
-        match dated.and_then(|dated| Confirmed::dated(dated, now)) {
-            Some(confirmed) => self.all.in_use.confirm(self.repository, confirmed),
-            None => self.all.in_use.enter(self.repository),
-        }
+        self.note(dated.and_then(|dated| Confirmed::dated(dated, now)));
         Ok(loaded)
     }
 
@@ -226,6 +249,13 @@ impl One<'_> {
     fn serves(&self, kept: &Kept, now: Timestamp, grace: Grace) -> bool {
         kept.data.check_within(now, grace).is_ok()
             && !kept.seen.is_forgotten(&self.all.store, self.repository)
+    }
+
+    /// Takes note that it is in use, and was confirmed.
+    pub fn note(&self, confirmed: Option<Confirmed>) {
+        if self.all.in_use.note(self.repository, confirmed) {
+            self.registered.wanted.notify_one();
+        }
     }
 
     pub fn refresh(&self, now: Timestamp) -> Refresh<'_> {
@@ -263,11 +293,11 @@ impl One<'_> {
     }
 
     /// A question that ended without an answer. What made it end so is in the log already.
-    fn crashed(&self, question: Question) -> Asked {
+    fn crashed(&self, began: Instant, now: Timestamp) -> Asked {
         error!(repository = %self.repository, "asking for trust data ended by a fault of countersign");
-        let note = self.refresh(question.now).note("asking for newer trust data failed");
-        let failing = Failing { gap: lost(), note, is_away: false };
-        Asked { began: question.began, failure: Some(failing) }
+        let note = self.refresh(now).note("asking for newer trust data failed");
+        let failing = Failing { gap: lost(), note, away: None };
+        Asked { began, failure: Some(failing) }
     }
 }
 

@@ -62,15 +62,12 @@ impl Case {
                 self.unasked.push(repository.clone());
             }
             let place = self.evidence.trust.iter_mut().find(|(known, _)| *known == repository);
-            match place {
-                Some((_, known)) => {
-                    changed |= !is_same(known, &data);
-                    *known = data;
-                }
-                None => {
-                    changed = true;
-                    self.evidence.trust.push((repository, data));
-                }
+            if let Some((_, known)) = place {
+                changed |= !is_same(known, &data);
+                *known = data;
+            } else {
+                changed = true;
+                self.evidence.trust.push((repository, data));
             }
         }
         changed

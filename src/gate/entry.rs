@@ -97,6 +97,11 @@ impl Entry {
         self.state().kept.as_ref().is_none_or(|kept| kept.saved)
     }
 
+    /// Whether anything is.
+    pub fn has_data(&self) -> bool {
+        self.state().kept.is_some()
+    }
+
     /// How long a question has been under way; zero where there is none.
     pub fn asking_for(&self) -> Duration {
         let state = self.state();
@@ -133,7 +138,9 @@ impl Entry {
         {
             return Turn::Answered(last.clone());
         }
-        state.spent = Some(state.spent.map_or(now, |spent| spent.max(now)) + APART);
+        if limited {
+            state.spent = Some(state.spent.map_or(now, |spent| spent.max(now)) + APART);
+        }
         let (land, landing) = watch::channel(None);
         let flight = Flight { began: now, landing };
         state.flight = Some(flight.clone());

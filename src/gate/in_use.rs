@@ -21,6 +21,11 @@ pub(super) struct Confirmed {
 }
 
 impl Confirmed {
+    /// The moment, by the clock of this process.
+    pub fn moment(&self) -> Instant {
+        self.at
+    }
+
     /// At this moment.
     pub fn at(at: Instant, time: Timestamp) -> Self {
         Self { at, time }
@@ -60,20 +65,33 @@ impl InUse {
         self.all().get(repository).copied().flatten()
     }
 
-    /// Takes note of a repository of which nothing was confirmed yet.
-    pub fn enter(&self, repository: &Repository) {
-        self.all().get_or_insert(repository.clone(), || None);
+    /// The repositories of one registry.
+    pub fn of(&self, host: &str) -> Vec<Repository> {
+        let all = self.all();
+        all.iter().map(|(one, _)| one).filter(|one| one.host() == host).cloned().collect()
     }
 
-    /// Takes note of a confirmation.
-    pub fn confirm(&self, repository: &Repository, confirmed: Confirmed) {
+    /// When what is kept of a repository was confirmed, asked for by the upkeep, which does
+    /// not use it.
+    pub fn seen(&self, repository: &Repository) -> Option<Confirmed> {
+        self.all().peek(repository).copied().flatten()
+    }
+
+    /// Takes note of a repository, and of a confirmation where there is one. Whether it was
+    /// not in use before.
+    pub fn note(&self, repository: &Repository, confirmed: Option<Confirmed>) -> bool {
         let mut all = self.all();
-        match all.get_mut(repository) {
-            // One that was waited for longer may tell of an earlier moment.
-            Some(Some(known)) if known.at >= confirmed.at => {}
-            Some(known) => *known = Some(confirmed),
-            None => drop(all.put(repository.clone(), Some(confirmed))),
+        let Some(known) = all.get_mut(repository) else {
+            all.put(repository.clone(), confirmed);
+            return true;
+        };
+        // One that was waited for longer may tell of an earlier moment.
+        if let Some(confirmed) = confirmed
+            && known.is_none_or(|known| known.at < confirmed.at)
+        {
+            *known = Some(confirmed);
         }
+        false
     }
 }
 
@@ -106,8 +124,14 @@ mod tests {
         let now: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
         assert!(all.confirmed(&name).is_none());
         let early = Instant::now();
-        all.confirm(&name, Confirmed::at(early + Duration::from_secs(9), now));
-        all.confirm(&name, Confirmed::at(early, now));
-        assert_eq!(all.confirmed(&name).unwrap().at, early + Duration::from_secs(9));
+        assert!(all.note(&name, None));
+        let late = early + Duration::from_secs(9);
+        for at in [late, early] {
+            assert!(!all.note(&name, Some(Confirmed::at(at, now))));
+        }
+        assert!(!all.note(&name, None));
+        assert_eq!(all.confirmed(&name).unwrap().at, late);
+        assert_eq!(all.of("h.io"), [name]);
+        assert!(all.of("other.io").is_empty());
     }
 }

@@ -14,6 +14,7 @@ mod contents;
 mod crossing;
 mod doors;
 mod entry;
+mod feed;
 mod gather;
 mod glass;
 mod in_use;
@@ -21,12 +22,14 @@ mod reach;
 mod refresh;
 mod rehearsal;
 mod repositories;
+mod schedule;
 mod seen;
 mod shared;
 mod sighting;
 mod stored;
 #[cfg(test)]
 mod testing;
+mod upkeep;
 mod verdicts;
 mod watch;
 
@@ -56,6 +59,7 @@ pub use repositories::{Repositories, remote};
 pub use seen::{Forgotten, Seen, look as look_seen, reset};
 pub use shared::{Generation, SharedGate};
 pub use stored::{Unusable, stored};
+pub use upkeep::keep_fresh;
 pub use watch::watch;
 
 /// How long a decision waits for trust server and registry together. The engine itself
@@ -216,7 +220,10 @@ impl Gate {
         };
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => self.unseen(Decision::settled(verdict)),
-            Plan::Prove(subject, access) => self.prove(subject, access, source::now()).await,
+            // Apart: most calls need none of this, and a future is copied before it begins.
+            Plan::Prove(subject, access) => {
+                Box::pin(self.prove(subject, access, source::now())).await
+            }
         };
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
             passage.keep();
@@ -227,10 +234,7 @@ impl Gate {
     /// The way of a call that depends on what a container's name means, and what is told
     /// should it be closed.
     fn way(&self, intent: &Result<Intent, request::Refusal>) -> Option<(Way, Reason)> {
-        if !self.policy.refuses() || self.glass.leave().is_some() {
-            return None;
-        }
-        match intent {
+        let way = match intent {
             Ok(Intent::Rename) => Some((Way::Rename, Reason::StartUnderWay)),
             // What exec and update ask of the host depends on which container it is, too.
             Ok(
@@ -241,7 +245,9 @@ impl Gate {
                 Some((Way::Start, Reason::RenameUnderWay { container: container.clone() }))
             }
             _ => None,
-        }
+        };
+        // Where nothing is refused, nobody waits.
+        way.filter(|_| self.policy.refuses() && self.glass.leave().is_none())
     }
 
     /// Decides whether a name may run, by its trust data alone.
@@ -334,9 +340,10 @@ impl Gate {
 
     /// A refusal stands unless the glass is broken.
     fn unless_broken(&self, verdict: Verdict) -> Verdict {
+        let Verdict::Deny(refusal) = verdict else { return verdict };
         match self.glass.leave() {
-            Some(leave) if !verdict.is_allow() => verdict.excused(|| leave),
-            _ => verdict,
+            Some(leave) => Verdict::Allow(Grant::Excused { refusal, leave }),
+            None => Verdict::Deny(refusal),
         }
     }
 

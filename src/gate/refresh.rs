@@ -14,7 +14,9 @@ use super::{NETWORK, away, seen};
 use crate::image::Repository;
 use crate::policy::Gap;
 use crate::source::{Deadline, Store, StoreError, Unavailable};
-use crate::trust::notary::{Fault, FileName, Grace, History, Role, TrustData, Update, Wanted};
+use crate::trust::notary::{
+    Fault, FileName, Grace, History, Role, TrustData, Update, Wanted, stated,
+};
 
 /// Verified trust data, and the timestamp file it was verified with.
 #[derive(Clone)]
@@ -60,8 +62,9 @@ pub(super) struct Failing {
     pub gap: Gap,
     /// Beside a decision by what is on the node.
     pub note: String,
-    /// Whether the server could not be asked, so that what ran out may have grace.
-    pub is_away: bool,
+    /// What kept the server from being asked, so that what ran out may have grace; `None`
+    /// where it answered.
+    pub away: Option<Unavailable>,
 }
 
 /// Where the files of an attempt come from, beside those on disk that fit by hash.
@@ -78,7 +81,7 @@ const WHOLE: Duration = Duration::from_secs(60);
 #[cfg(test)]
 impl Failing {
     pub fn for_tests() -> Self {
-        Self { gap: Gap::NoTrustData, note: String::new(), is_away: false }
+        Self { gap: Gap::NoTrustData, note: String::new(), away: None }
     }
 }
 
@@ -90,8 +93,31 @@ impl Refresh<'_> {
 
     /// What the server has now. `kept`: what is known already.
     pub async fn ask(&self, kept: Option<&Kept>) -> Result<Kept, Failing> {
+        // What was forgotten on disk since is had anew, all of it.
         let known = kept.filter(|kept| !kept.seen.is_forgotten(self.store, self.repository));
         self.ask_server(known).await.map_err(|failure| self.failing(failure))
+    }
+
+    /// Asks whether the timestamp on disk is still the server's, without verifying anything:
+    /// that is done by who reads it. Until when it serves; `None`: it is another one, or has
+    /// run out.
+    pub async fn confirm(&self) -> Result<Option<Timestamp>, Failing> {
+        let (store, repository) = (self.store.clone(), self.repository.clone());
+        let read = move || store.read(&repository, TIMESTAMP_FILE).ok().flatten();
+        let Some(known) = away(read).await else { return Ok(None) };
+        let expires = stated(&Role::Timestamp, &known).ok().map(|file| file.expires);
+        let Some(expires) = expires.filter(|expires| *expires >= self.now) else {
+            return Ok(None);
+        };
+        match self.fetch(TIMESTAMP_FILE, TIMESTAMP_MAX, Deadline::after(NETWORK)).await {
+            Ok(bytes) if bytes == known => {
+                self.touch(true);
+                Ok(Some(expires))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.is_not_found() => Err(self.failing(Failure::Nothing)),
+            Err(error) => Err(self.failing(Failure::Away(error))),
+        }
     }
 
     /// Asks for the timestamp; where it is the one that is kept, nothing has changed.
@@ -103,8 +129,7 @@ impl Refresh<'_> {
         let timestamp = match current {
             None => None,
             Some(kept) => {
-                let wanted = FileName::Current(Role::Timestamp).to_string();
-                let bytes = match self.fetch(&wanted, TIMESTAMP_MAX, deadline).await {
+                let bytes = match self.fetch(TIMESTAMP_FILE, TIMESTAMP_MAX, deadline).await {
                     Err(error) if error.is_not_found() => return Err(Failure::Nothing),
                     other => other.map_err(Failure::Away)?,
                 };
@@ -286,7 +311,10 @@ impl Refresh<'_> {
 
     /// What is told of a failure, and logged once.
     fn failing(&self, failure: Failure) -> Failing {
-        let is_away = matches!(failure, Failure::Away(_));
+        let away = match &failure {
+            Failure::Away(error) => Some(error.clone()),
+            _ => None,
+        };
         let (gap, what) = match failure {
             Failure::Nothing => {
                 (Gap::NoTrustData, "the trust server has no trust data for it any more".to_owned())
@@ -304,7 +332,7 @@ impl Refresh<'_> {
             Failure::Disk(error) => (self.unusable(&error), error.to_string()),
         };
         let note = self.note(&what);
-        Failing { gap, note, is_away }
+        Failing { gap, note, away }
     }
 
     /// What is told beside a decision by what is on the node.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{info, warn};
 
 use super::SetupError;
@@ -59,6 +59,8 @@ pub(super) struct Registered {
     pub root: RootPolicy,
     /// When its trust server last failed to answer.
     away_since: Mutex<Option<Instant>>,
+    /// That a repository came into use, or the server came back: there is something to do.
+    pub wanted: Notify,
 }
 
 impl Repositories {
@@ -157,7 +159,13 @@ impl Repositories {
         }
     }
 
-    fn entry(&self, repository: &Repository) -> Arc<Entry> {
+    /// One that is in memory with verified data.
+    pub(super) fn entry_in_memory(&self, repository: &Repository) -> Option<Arc<Entry>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.peek(repository).filter(|entry| entry.has_data()).cloned()
+    }
+
+    pub(super) fn entry(&self, repository: &Repository) -> Arc<Entry> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(entries.get_or_insert(repository.clone(), Arc::default))
     }
@@ -228,6 +236,7 @@ impl Registered {
             (Some(error), None) => warn!(%error, kind = error.kind(), "trust server away"),
             (None, Some(_)) => {
                 info!(host = self.remote.trust_server().host(), "trust server back");
+                self.wanted.notify_one();
             }
             _ => {}
         }
@@ -242,6 +251,7 @@ fn registered(policy: &Policy) -> Result<HashMap<String, Arc<Registered>>, Setup
             remote: remote(registry)?,
             root: registry.root.clone(),
             away_since: Mutex::default(),
+            wanted: Notify::new(),
         };
         Ok((registry.host.clone(), Arc::new(registered)))
     };

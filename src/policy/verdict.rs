@@ -157,15 +157,6 @@ impl Verdict {
         }
     }
 
-    /// Lets it go on if it may not, for this.
-    #[must_use]
-    pub fn excused(self, leave: impl FnOnce() -> Leave) -> Self {
-        match self {
-            Self::Deny(refusal) => Self::Allow(Grant::Excused { refusal, leave: leave() }),
-            allowed @ Self::Allow(_) => allowed,
-        }
-    }
-
     /// A stable word for it: `signed`, `not-judged`, `nothing-there`, `audit`, `exception`,
     /// `break-glass`, or the reason's.
     pub fn code(&self) -> &'static str {

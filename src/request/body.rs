@@ -5,7 +5,7 @@
 //! differs by version (`authorization.Ctx.AuthZRequest`, `sendBody`). A handler may act
 //! on a body that was not handed over.
 
-use crate::json::{self, Limits, Names, Object, Value, go_fold};
+use crate::json::{self, Limits, Names, Object, Value, go_eq};
 
 use super::refusal::{Refusal, excerpt};
 use super::wire::Call;
@@ -171,8 +171,7 @@ impl<'v> Fields<'v> {
     }
 
     fn get(&self, name: &str) -> Result<Option<&'v Value<'v>>, Refusal> {
-        let folded = go_fold(name);
-        match self.object.iter().find(|(written, _)| go_fold(written) == folded) {
+        match self.object.iter().find(|(written, _)| go_eq(written, name)) {
             Some((written, _)) if written != name => {
                 Err(Refusal::AmbiguousName { place: self.place(name), written: excerpt(written) })
             }

@@ -147,11 +147,11 @@ const TABLE: &[Endpoint] = &[
     on("POST",    "/auth", Pass),
 ];
 
-/// The row for a call, and what its first placeholder stands for.
-pub(super) fn find(
+/// The row for a call, and the segments that its first placeholder stands for.
+pub(super) fn find<'t>(
     method: &str,
-    target: &Target<'_>,
-) -> Result<(&'static Endpoint, String), Refusal> {
+    target: &'t Target<'_>,
+) -> Result<(&'static Endpoint, &'t [Segment<'t>]), Refusal> {
     let matched = TABLE
         .iter()
         .filter(|endpoint| endpoint.method == method || endpoint.method == "*")
@@ -171,33 +171,33 @@ pub(super) fn find(
 
 /// How a path fits a pattern.
 #[derive(Default)]
-struct Fit {
+struct Fit<'t> {
     /// What the first placeholder stands for.
-    name: String,
+    name: &'t [Segment<'t>],
     /// Whether a literal of the pattern is written with escapes.
     escaped: bool,
 }
 
-fn fit_pattern(pattern: &str, path: &[Segment]) -> Option<Fit> {
-    let words: Vec<&str> = pattern.split('/').skip(1).collect();
-    fit(&words, path)
-}
-
-fn fit(words: &[&str], path: &[Segment]) -> Option<Fit> {
-    let Some((word, words)) = words.split_first() else {
-        return path.is_empty().then(Fit::default);
-    };
-    if !word.starts_with('{') {
-        let (segment, path) = path.split_first().filter(|(segment, _)| segment.text == *word)?;
-        let rest = fit(words, path)?;
-        return Some(Fit { escaped: rest.escaped || segment.escaped, ..rest });
+fn fit_pattern<'t>(pattern: &str, mut path: &'t [Segment<'t>]) -> Option<Fit<'t>> {
+    let mut fit = Fit::default();
+    let mut words = pattern.split('/').skip(1);
+    while let Some(word) = words.next() {
+        if !word.starts_with('{') {
+            let (segment, rest) = path.split_first().filter(|(first, _)| first.text == word)?;
+            fit.escaped |= segment.escaped;
+            path = rest;
+            continue;
+        }
+        // `.*` leaves one segment to each word that follows; no pattern has two of them.
+        let is_long = word.ends_with(":.*}");
+        let taken = if is_long { path.len().checked_sub(words.clone().count())? } else { 1 };
+        let (name, rest) = path.split_at_checked(taken).filter(|(name, _)| !name.is_empty())?;
+        if fit.name.is_empty() {
+            fit.name = name;
+        }
+        path = rest;
     }
-    // `.*` leaves one segment to each word that follows; no pattern has two of them.
-    let taken = if word.ends_with(":.*}") { path.len().checked_sub(words.len())? } else { 1 };
-    let (name, path) = path.split_at_checked(taken)?;
-    let rest = fit(words, path)?;
-    let name: Vec<&str> = name.iter().map(|segment| segment.text.as_str()).collect();
-    (!name.is_empty()).then(|| Fit { name: name.join("/"), ..rest })
+    path.is_empty().then_some(fit)
 }
 
 #[cfg(test)]

@@ -125,7 +125,11 @@ pub fn read(call: &Call) -> Result<Intent, Refusal> {
     let route = endpoint.pattern;
     match endpoint.decision {
         Decision::Pass => Ok(Intent::Pass),
-        Decision::Read(reader) => reader(&Routed { call, target, route, name }),
+        Decision::Read(reader) => {
+            let name: Vec<&str> = name.iter().map(|segment| &*segment.text).collect();
+            let name = name.join("/");
+            reader(&Routed { call, target, route, name })
+        }
         Decision::Guarded(permission) => Ok(Intent::Guarded { permission, route }),
         Decision::Deny(why) => Err(Refusal::ClosedRoute { route, why }),
     }

@@ -5,6 +5,8 @@
 //! URL parsers cut. So nothing is normalised here: one plain form is read, all else is
 //! refused, whatever the method.
 
+use std::borrow::Cow;
+
 use super::refusal::Refusal;
 
 /// A request target in origin form.
@@ -13,15 +15,15 @@ pub(super) struct Target<'u> {
     /// The API version of the path's prefix; the engine's newest where there is none.
     pub version: Option<(u32, u32)>,
     /// The path after the version.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<Segment<'u>>,
     /// Everything after the first '?', as sent.
     pub query: &'u str,
 }
 
 /// One piece of the path between slashes, decoded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Segment {
-    pub text: String,
+pub(super) struct Segment<'u> {
+    pub text: Cow<'u, str>,
     /// Whether it was written with percent escapes, as a literal never is.
     pub escaped: bool,
 }
@@ -117,16 +119,20 @@ fn api_version(segment: &str) -> Result<Option<(u32, u32)>, Refusal> {
 }
 
 /// The path's pieces as the engine routes them: split after decoding.
-fn segments(path: &str) -> Result<Vec<Segment>, Refusal> {
-    let mut segments = Vec::new();
+fn segments(path: &str) -> Result<Vec<Segment<'_>>, Refusal> {
+    let mut segments = Vec::with_capacity(8);
     for raw in path.split('/') {
-        let escaped = raw.contains('%');
-        let decoded = if escaped { decode(raw)? } else { raw.to_owned() };
-        segments.extend(decoded.split('/').map(|text| Segment { text: text.to_owned(), escaped }));
+        if raw.contains('%') {
+            let decoded = decode(raw)?;
+            let pieces = decoded.split('/').map(|text| Cow::Owned(text.to_owned()));
+            segments.extend(pieces.map(|text| Segment { text, escaped: true }));
+        } else {
+            segments.push(Segment { text: Cow::Borrowed(raw), escaped: false });
+        }
     }
     // The engine redirects such paths to their clean form, and never asks about them.
     let empty_inside = segments.iter().rev().skip(1).any(|segment| segment.text.is_empty());
-    if empty_inside || segments.iter().any(|segment| matches!(segment.text.as_str(), "." | "..")) {
+    if empty_inside || segments.iter().any(|segment| matches!(&*segment.text, "." | "..")) {
         return refuse("has an empty, '.' or '..' segment");
     }
     Ok(segments)

@@ -4,6 +4,7 @@
 //! Source: Docker Engine 20.10, 26, 28 and 29, `pkg/authorization` (`Request`,
 //! `Response`, `newAuthorizationRequest`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -132,12 +133,13 @@ pub enum Answer {
 impl Answer {
     /// The body of a `200 OK` answer. The engine ignores `Err` there, so the text goes
     /// into `Msg`.
-    pub fn to_json(&self) -> Vec<u8> {
-        let answer = match self {
-            Self::Allow => serde_json::json!({ "Allow": true }),
-            Self::Deny(message) => serde_json::json!({ "Allow": false, "Msg": message }),
-        };
-        answer.to_string().into_bytes()
+    pub fn to_json(&self) -> Cow<'static, str> {
+        match self {
+            Self::Allow => Cow::Borrowed(r#"{"Allow":true}"#),
+            Self::Deny(message) => {
+                Cow::Owned(serde_json::json!({ "Allow": false, "Msg": message }).to_string())
+            }
+        }
     }
 }
 
@@ -295,9 +297,9 @@ mod tests {
 
     #[test]
     fn answers_in_the_engine_s_words() {
-        assert_eq!(Answer::Allow.to_json(), br#"{"Allow":true}"#);
+        assert_eq!(Answer::Allow.to_json(), r#"{"Allow":true}"#);
         let denial = Answer::Deny("not \"signed\"\nby CI".to_owned());
-        assert_eq!(denial.to_json(), br#"{"Allow":false,"Msg":"not \"signed\"\nby CI"}"#);
+        assert_eq!(denial.to_json(), r#"{"Allow":false,"Msg":"not \"signed\"\nby CI"}"#);
         assert_eq!(ACTIVATE, serde_json::json!({ "Implements": ["authz"] }).to_string());
     }
 

@@ -1,5 +1,6 @@
 //! One request of the engine, answered.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,9 +8,9 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::task::JoinError;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::call::{self, Outcome, Undisturbed};
 use super::probe::Probes;
 use crate::gate::{Decision, Gate};
 use crate::policy::{Grant, Reason, Verdict};
@@ -46,20 +47,24 @@ pub(super) async fn answer(
     }
 }
 
-/// On a task of its own, so that a panic ends there and becomes a denial.
+/// A panic in a decision becomes a denial.
 async fn decided(
     gate: &Gate,
     decision: impl Future<Output = Answer> + Send + 'static,
 ) -> Response<Full<Bytes>> {
-    let task = tokio::spawn(decision.instrument(info_span!("call")));
-    respond(StatusCode::OK, or_denial(gate, task.await).to_json())
+    let decision = Undisturbed::new(decision.instrument(info_span!("call")));
+    match or_denial(gate, decision.await).to_json() {
+        Cow::Borrowed(text) => respond(StatusCode::OK, text),
+        Cow::Owned(text) => respond(StatusCode::OK, text),
+    }
 }
 
-/// What a task answered; where it panicked, a denial, unless nothing is refused.
-fn or_denial(gate: &Gate, outcome: Result<Answer, JoinError>) -> Answer {
-    outcome.unwrap_or_else(|error| {
+/// What was answered; where deciding panicked, a denial, unless nothing is refused.
+fn or_denial(gate: &Gate, outcome: Outcome<Answer>) -> Answer {
+    outcome.unwrap_or_else(|panic| {
         let decision = gate.refuse(Reason::Internal);
-        error!(%error, code = decision.verdict.code(), "a decision failed: this is a bug");
+        let (error, code) = (call::said(&*panic), decision.verdict.code());
+        error!(error, code, "a decision failed: this is a bug");
         answer_of(decision)
     })
 }
@@ -139,13 +144,13 @@ fn record(gate: &Gate, call: &Call, decision: &Decision, began: Instant) {
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let subject = decision.subject.as_str();
     let rule = decision.rule.as_deref().unwrap_or_default();
-    let policy = gate.generation().to_string();
+    let policy = gate.generation();
     for note in &decision.notes {
         warn!(note, "note");
     }
     match verdict {
         Verdict::Allow(Grant::NotJudged) => {
-            debug!(verdict = "allow", code, method, uri, user, policy, micros, "decided");
+            debug!(verdict = "allow", code, method, uri, user, %policy, micros, "decided");
         }
         Verdict::Allow(Grant::Excused { refusal, leave }) => {
             let (would, why, leave) =
@@ -159,7 +164,7 @@ fn record(gate: &Gate, call: &Call, decision: &Decision, began: Instant) {
                 user,
                 subject,
                 rule,
-                policy,
+                %policy,
                 why,
                 leave,
                 micros,
@@ -169,14 +174,14 @@ fn record(gate: &Gate, call: &Call, decision: &Decision, began: Instant) {
         Verdict::Allow(_) => {
             info!(
                 verdict = "allow",
-                code, method, uri, user, subject, rule, policy, micros, "decided"
+                code, method, uri, user, subject, rule, %policy, micros, "decided"
             );
         }
         Verdict::Deny(refusal) => {
             let why = refusal.summary();
             info!(
                 verdict = "deny",
-                code, method, uri, user, subject, rule, policy, why, micros, "decided"
+                code, method, uri, user, subject, rule, %policy, why, micros, "decided"
             );
         }
     }
@@ -203,8 +208,8 @@ mod tests {
     use crate::gate::Settings;
     use crate::policy::Policy;
 
-    #[tokio::test]
-    async fn a_panic_is_a_denial_unless_nothing_is_refused() {
+    #[test]
+    fn a_panic_is_a_denial_unless_nothing_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         for (mode, denied) in [("enforce", true), ("audit", false)] {
             let text =
@@ -214,10 +219,8 @@ mod tests {
             let state_dir = dir.path().to_owned();
             let gate =
                 Gate::new(Settings { policy, engine: None, state_dir, offline: true }).unwrap();
-            let fine = tokio::spawn(async { Answer::Allow }).await;
-            assert_eq!(or_denial(&gate, fine), Answer::Allow);
-            let panicked = tokio::spawn(async { panic!("as if by a bug") }).await;
-            match or_denial(&gate, panicked) {
+            assert_eq!(or_denial(&gate, Ok(Answer::Allow)), Answer::Allow);
+            match or_denial(&gate, Err(Box::new("as if by a bug"))) {
                 Answer::Deny(text) if denied => {
                     assert!(text.starts_with("countersign failed while it decided"), "{text}");
                 }

@@ -7,6 +7,7 @@
 //! Knows `gate` and `request`. Whatever goes wrong here ends in a denial.
 
 mod answer;
+mod call;
 mod listen;
 mod probe;
 

@@ -121,7 +121,11 @@ impl HttpsClient {
         if causes(error).any(is_bad) {
             return Unavailable::BadAnswer { at, what: innermost(error) };
         }
-        Unavailable::Interrupted { at, cause: innermost(error) }
+        // What rustls says of it is for those who write programs.
+        let is_end = |io: &io::Error| io.kind() == io::ErrorKind::UnexpectedEof;
+        let ended = causes(error).filter_map(|part| part.downcast_ref()).any(is_end);
+        let cause = if ended { "it ended in the middle".to_owned() } else { innermost(error) };
+        Unavailable::Interrupted { at, cause }
     }
 
     fn explain_tls(&self, at: Place, error: &rustls::Error) -> Unavailable {

@@ -12,6 +12,7 @@
 mod auth;
 mod caller;
 mod challenge;
+mod changefeed;
 mod clock;
 mod containers;
 mod credentials;
@@ -45,6 +46,7 @@ mod url;
 mod verifier;
 
 pub use caller::{Caller, tell_host};
+pub use changefeed::Change;
 pub use clock::{Deadline, now};
 pub use containers::Running;
 pub use credentials::{Credentials, CredentialsError};

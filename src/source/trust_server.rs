@@ -7,6 +7,7 @@ use hyper::header::{DATE, HeaderMap};
 use jiff::Timestamp;
 
 use super::auth::Session;
+use super::changefeed::{self, Change};
 use super::clock::Deadline;
 use super::http::Call;
 use super::retry_after::date;
@@ -56,6 +57,26 @@ impl TrustServer {
         let call = Call { method: Method::GET, url, headers: HeaderMap::new(), max, deadline };
         let answer = self.session.send(&call, &format!("repository:{gun}:pull")).await?;
         Ok(answer.body)
+    }
+
+    /// The newest `records` changes of all its repositories, in no certain order.
+    ///
+    /// # Errors
+    /// Among them every answer that is none of a changefeed: not every server has one.
+    pub async fn changes(
+        &self,
+        records: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<Change>, Unavailable> {
+        let at = self.session.at();
+        let url = self
+            .base
+            .join(&changefeed::path(records))
+            .ok_or_else(|| Unavailable::bad_answer(at, "its address makes no usable URL"))?;
+        let max = changefeed::max_len(records);
+        let call = Call { method: Method::GET, url, headers: HeaderMap::new(), max, deadline };
+        let answer = self.session.send(&call, "registry:catalog:*").await?;
+        changefeed::read(at, &answer.body, records)
     }
 
     /// That it was waited for in vain.

@@ -112,11 +112,14 @@ async fn open(stream: Stream, request: Request<Empty<Bytes>>) -> Result<Stream, 
     let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
     match answer.status() {
         status if status.is_success() => {}
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED if has_credentials => {
-            return Err("refused the credentials (407)".to_owned());
-        }
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            return Err("asks for credentials, and none are configured (407)".to_owned());
+        // Some say 401 where they mean the other (tinyproxy, to a wrong password).
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED => {
+            let status = answer.status().as_u16();
+            return Err(if has_credentials {
+                format!("refused the credentials ({status})")
+            } else {
+                format!("asks for credentials, and none are configured ({status})")
+            });
         }
         status => return Err(format!("answered {}", status.as_u16())),
     }

@@ -19,7 +19,7 @@ crate::stories![
 
 /// A repository with one signed tag, `:1`, a wire to the trust server that can be cut, and a
 /// policy under which the tag runs.
-fn signed(stage: &Stage) -> (String, Relay, Policy) {
+pub fn signed(stage: &Stage) -> (String, Relay, Policy) {
     let app = stage.repository("app");
     stage.admit(&app, &["jenkins"]);
     stage.push_signed(&format!("{app}:1"), "hello", "jenkins");

@@ -24,6 +24,7 @@ mod host_access;
 mod lab;
 mod lifecycle;
 mod managed;
+mod network;
 mod node;
 mod ordinary;
 mod outcome;
@@ -100,6 +101,7 @@ fn main() {
         managed::STORIES,
         faults::STORIES,
         rollout::STORIES,
+        network::STORIES,
         trust::STORIES,
         platforms::STORIES,
         host_access::STORIES,

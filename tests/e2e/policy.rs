@@ -15,6 +15,7 @@ pub struct Policy {
     host: String,
     ca: PathBuf,
     trust_server: String,
+    proxy: Option<String>,
     teams: Vec<(String, Vec<String>)>,
     users: Vec<(String, PathBuf)>,
     more: String,
@@ -31,6 +32,7 @@ impl Policy {
             host: lab.registry(),
             ca: lab.ca(),
             trust_server: lab.trust_server(),
+            proxy: None,
             teams: Vec::new(),
             users: Vec::new(),
             more: String::new(),
@@ -80,6 +82,12 @@ impl Policy {
         self
     }
 
+    /// The HTTP proxy that leads to the trust server.
+    pub fn proxy(mut self, url: String) -> Self {
+        self.proxy = Some(url);
+        self
+    }
+
     /// Adds a section.
     pub fn with(mut self, section: &str) -> Self {
         writeln!(self.more, "\n{section}").expect("a string takes everything");
@@ -108,6 +116,9 @@ impl Display for Policy {
         }
         writeln!(f, "\n[[registries]]\nhost_address = {:?}", self.host)?;
         writeln!(f, "ca_file = {}\ntrust_server = {:?}", quoted(&self.ca), self.trust_server)?;
+        if let Some(proxy) = &self.proxy {
+            writeln!(f, "proxy = {proxy:?}")?;
+        }
         writeln!(f, "\n[teams]")?;
         for (team, members) in &self.teams {
             writeln!(f, "{team} = {members:?}")?;

@@ -12,6 +12,8 @@ enum Mode {
     Pass,
     Hold,
     Refuse,
+    /// Connections end when so many more bytes of answers have come, in all of them together.
+    Cut(usize),
 }
 
 struct Wire {
@@ -21,6 +23,8 @@ struct Wire {
     streams: Vec<TcpStream>,
     /// How many pieces of data wait to be let through.
     held: usize,
+    /// How many bytes of answers went through.
+    answered: usize,
 }
 
 /// Passes everything on until told otherwise.
@@ -33,8 +37,13 @@ impl Relay {
     pub fn to(target: u16) -> Self {
         let listener = listen(0);
         let port = listener.local_addr().unwrap().port();
-        let wire =
-            Wire { mode: Mode::Pass, listener: Some(listener), streams: Vec::new(), held: 0 };
+        let wire = Wire {
+            mode: Mode::Pass,
+            listener: Some(listener),
+            streams: Vec::new(),
+            held: 0,
+            answered: 0,
+        };
         let shared = Arc::new((Mutex::new(wire), Condvar::new()));
         let accepting = Arc::downgrade(&shared);
         thread::spawn(move || {
@@ -61,6 +70,17 @@ impl Relay {
     /// Connections are taken, and nothing ever comes back.
     pub fn hold(&self) {
         self.switch(Mode::Hold);
+    }
+
+    /// Connections end in the middle of what comes back, after so many bytes in all of them
+    /// together; those that come later at once, until told otherwise.
+    pub fn cut_after(&self, bytes: usize) {
+        self.switch(Mode::Cut(bytes));
+    }
+
+    /// How many bytes of answers have gone through so far.
+    pub fn answered(&self) -> usize {
+        self.shared.0.lock().unwrap().answered
     }
 
     /// As in the beginning; what was held goes through.
@@ -131,12 +151,12 @@ fn connect(shared: &Arc<(Mutex<Wire>, Condvar)>, client: TcpStream, target: u16)
     }
     let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
     let there = Arc::clone(shared);
-    thread::spawn(move || copy(&there, client, server));
+    thread::spawn(move || copy(&there, client, server, false));
     let again = Arc::clone(shared);
-    thread::spawn(move || copy(&again, back.0, back.1));
+    thread::spawn(move || copy(&again, back.0, back.1, true));
 }
 
-fn copy(shared: &(Mutex<Wire>, Condvar), mut from: TcpStream, mut to: TcpStream) {
+fn copy(shared: &(Mutex<Wire>, Condvar), mut from: TcpStream, mut to: TcpStream, is_answer: bool) {
     let (wire, changed) = shared;
     let mut buffer = [0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
@@ -145,9 +165,22 @@ fn copy(shared: &(Mutex<Wire>, Condvar), mut from: TcpStream, mut to: TcpStream)
         changed.notify_all();
         wire = changed.wait_while(wire, |wire| wire.mode == Mode::Hold).unwrap();
         wire.held -= 1;
+        let mut passed = length;
+        if is_answer {
+            if let Mode::Cut(left) = &mut wire.mode {
+                passed = length.min(*left);
+                *left -= passed;
+            }
+            wire.answered += passed;
+        }
         drop(wire);
-        if to.write_all(&buffer[..length]).is_err() {
+        if to.write_all(&buffer[..passed]).is_err() {
             break;
+        }
+        if passed < length {
+            let _ = from.shutdown(Shutdown::Both);
+            let _ = to.shutdown(Shutdown::Both);
+            return;
         }
     }
     let _ = to.shutdown(Shutdown::Write);

@@ -43,22 +43,13 @@ pub const BEHIND_PROXY: &str = "notary.invalid";
 
 const TOKEN: &str = "dG9rZW4";
 
-/// A request, and the honest answer to it.
+/// A request, and the body of the honest answer to it.
 pub struct Asked {
     /// The file of trust data, without hashes: `timestamp.json`; else the path.
     pub file: String,
-    pub status: u16,
     pub body: Vec<u8>,
     /// What the request shows of itself.
     pub authorization: String,
-}
-
-impl Asked {
-    /// The honest answer with this header line and body.
-    pub fn with(&self, header: &str, body: &[u8]) -> Vec<Step> {
-        let head = format!("HTTP/1.1 {} X\r\n{header}\r\n\r\n", self.status);
-        vec![Step::Send([head.as_bytes(), body].concat())]
-    }
 }
 
 /// One step of an answer that is not the honest one.
@@ -257,7 +248,7 @@ fn converse(mut stream: StreamOwned<ServerConnection, TcpStream>, state: &Mutex<
             let file = path.split_once("/_trust/tuf/").map_or(path, |(_, file)| file);
             let authorization = header(&head, "authorization").unwrap_or_default().to_owned();
             let file = plain(file).0;
-            let asked = Asked { file, status, body: body.clone(), authorization };
+            let asked = Asked { file, body: body.clone(), authorization };
             if let Some(steps) = twist(&asked) {
                 if !steps.into_iter().all(|step| take(&mut stream, step)) {
                     return;

@@ -23,7 +23,7 @@ async fn fails(site: &Site, what: &str) -> Result<(), String> {
     if !node.kept().is_empty() {
         return Err(format!("{:?} is kept", node.kept().keys()));
     }
-    if !told.message.contains(GUN) { Err(told.message) } else { Ok(()) }
+    if told.message.contains(GUN) { Ok(()) } else { Err(told.message) }
 }
 
 /// The same of a failure that comes about by `mount`: it is told beside a decision of a node

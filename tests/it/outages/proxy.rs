@@ -287,12 +287,12 @@ fn what_was_verified_serves_without_the_proxy() {
     let gone = Proxy::new(site.server.host(), Manner::Say("HTTP/1.1 502 X\r\n\r\n".to_owned()));
     node.configure(&site.policy().replace(&proxy.url(), &gone.url()));
     let (report, _) = check(&node, &[]);
-    let note = format!(
+    let told = format!(
         "{GUN}: trust server {BEHIND_PROXY} cannot be reached through the proxy {}, which answered \
          502; decided by what was verified before",
         gone.address
     );
-    assert_eq!((&report["code"], &report["notes"]), (&json!("signed"), &json!([note])));
+    assert_eq!((&report["code"], &report["notes"]), (&json!("signed"), &json!([told])));
 }
 
 #[test]
