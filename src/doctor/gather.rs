@@ -10,14 +10,14 @@ use super::facts::{
     SetupFacts, StoredFacts, StoredRepository, UnitFacts,
 };
 use super::setup::{Setup, config_file};
-use crate::gate::{NETWORK, doors, look_seen, remedy, remote};
+use crate::gate::{NETWORK, doors, look_seen, remedy, remote, stored_ends};
 use crate::image::Repository;
 use crate::policy::{Policy, Registry};
 use crate::source::{
     self, BreakGlass, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote,
     Store,
 };
-use crate::trust::notary::{Role, Update, stated};
+use crate::trust::notary::Update;
 
 /// The package that holds dockerd on Debian and Ubuntu.
 const PACKAGE: &str = "docker.io";
@@ -230,13 +230,6 @@ fn repository(
         }),
     };
     let mendable = seen.map(|seen| seen.damage().to_vec()).unwrap_or_default();
-    let roles = names.iter().filter_map(|name| Role::named(name));
-    let files = roles
-        .filter_map(|role| {
-            let bytes = store.read(&repository, &format!("{role}.json")).ok()??;
-            let expires = stated(&role, &bytes).map(|stated| stated.expires);
-            Some((role, expires))
-        })
-        .collect();
+    let files = stored_ends(store, &repository);
     Some(StoredRepository { repository, registered: registry.is_some(), damage, mendable, files })
 }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::finding::Finding;
-use super::{End, day};
-use crate::policy::{Exception, Mode, Policy};
+
+use crate::policy::{End, Exception, Mode, Policy, day};
 use crate::source::BreakGlass;
 
 pub(super) fn examine(

@@ -42,31 +42,3 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     server::examine(&facts.servers, facts.now, facts.uptime, &mut findings);
     findings
 }
-
-/// How near an end has to be to be told: time to find the key holder and to act.
-const NEAR: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
-
-/// How near the end of something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Far,
-    Near,
-    Past,
-}
-
-impl End {
-    fn of(last: jiff::Timestamp, now: jiff::Timestamp) -> Self {
-        if last < now {
-            Self::Past
-        } else if last.duration_since(now) < NEAR {
-            Self::Near
-        } else {
-            Self::Far
-        }
-    }
-}
-
-/// The day of a date, as people write it.
-fn day(at: jiff::Timestamp) -> String {
-    at.strftime("%Y-%m-%d").to_string()
-}

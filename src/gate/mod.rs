@@ -13,6 +13,7 @@ mod asking;
 mod contents;
 mod crossing;
 mod doors;
+mod endings;
 mod entry;
 mod feed;
 mod gather;
@@ -52,6 +53,7 @@ use crate::source::{self, Engine, StoreError};
 
 pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
+pub use endings::stored_ends;
 pub use glass::{Glass, GlassWatch};
 pub use refresh::remedy;
 pub use rehearsal::Holding;

@@ -105,7 +105,7 @@ impl Refresh<'_> {
         let (store, repository) = (self.store.clone(), self.repository.clone());
         let read = move || store.read(&repository, TIMESTAMP_FILE).ok().flatten();
         let Some(known) = away(read).await else { return Ok(None) };
-        let expires = stated(&Role::Timestamp, &known).ok().map(|file| file.expires);
+        let expires = stated(&Role::Timestamp, &known).map(|stated| stated.expires).ok();
         let Some(expires) = expires.filter(|expires| *expires >= self.now) else {
             return Ok(None);
         };

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::SetupError;
 use super::asking::{One, Question, Told, unasked};
+use super::endings::Warned;
 use super::entry::Entry;
 use super::in_use::InUse;
 use super::refresh::Failure;
@@ -50,6 +51,7 @@ pub struct Repositories {
     always_ask: AtomicBool,
     entries: Mutex<LruCache<Repository, Arc<Entry>>>,
     pub(super) in_use: Arc<InUse>,
+    pub(super) warned: Arc<Warned>,
     pub(super) heavy: Arc<Semaphore>,
 }
 
@@ -78,6 +80,7 @@ impl Repositories {
             always_ask: AtomicBool::new(false),
             entries: Mutex::new(LruCache::new(KEPT)),
             in_use: Arc::default(),
+            warned: Arc::default(),
             heavy: Arc::new(Semaphore::new(VERIFIED_AT_ONCE)),
         })
     }
@@ -104,6 +107,7 @@ impl Repositories {
             always_ask: AtomicBool::new(self.always_ask.load(Ordering::Relaxed)),
             entries: Mutex::new(entries),
             in_use: Arc::clone(&self.in_use),
+            warned: Arc::clone(&self.warned),
             heavy: Arc::clone(&self.heavy),
         })
     }

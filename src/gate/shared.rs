@@ -33,8 +33,8 @@ pub(super) struct Changes(watch::Receiver<Arc<Gate>>);
 
 impl SharedGate {
     /// Shares a gate.
-    pub fn new(gate: Gate) -> Self {
-        Self(Arc::new(watch::Sender::new(Arc::new(gate))))
+    pub fn new(gate: impl Into<Arc<Gate>>) -> Self {
+        Self(Arc::new(watch::Sender::new(gate.into())))
     }
 
     /// The gate in force. Whoever decides something does all of it with one.

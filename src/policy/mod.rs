@@ -17,6 +17,7 @@ mod assess;
 mod binding;
 mod build;
 mod document;
+mod ends;
 mod evidence;
 mod exception;
 mod explain;
@@ -36,6 +37,9 @@ mod verdict;
 
 pub use binding::unread;
 pub use document::{ConfigError, OnViolation};
+pub use ends::{
+    End, Ending, authority_ending, day, registry_endings, role_ending, user_key_ending,
+};
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
 pub use exception::{Excepted, Exception};
 pub use explain::{

@@ -19,6 +19,7 @@ mod doctor;
 mod effect;
 mod explain;
 mod faults;
+mod freshness;
 mod fuzz;
 mod host_access;
 mod lab;
@@ -101,6 +102,7 @@ fn main() {
         managed::STORIES,
         faults::STORIES,
         rollout::STORIES,
+        freshness::STORIES,
         network::STORIES,
         trust::STORIES,
         platforms::STORIES,

@@ -18,6 +18,7 @@ mod check;
 mod docs;
 mod doctor;
 mod doors;
+mod freshness;
 mod full_disk;
 mod hostile;
 mod house_rules;
