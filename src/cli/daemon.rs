@@ -12,8 +12,8 @@ use super::paint::shows_colours;
 use crate::source::PluginSocket;
 
 /// Completes when the process is told to end: SIGTERM or SIGINT. From this call on, these
-/// no longer end it by themselves, and SIGHUP does nothing but say why it does nothing.
-pub fn asked_to_stop(no_reload: &'static str) -> io::Result<impl Future<Output = ()>> {
+/// no longer end it by themselves, and at SIGHUP `reload` is called.
+pub fn asked_to_stop(reload: impl Fn()) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -22,7 +22,7 @@ pub fn asked_to_stop(no_reload: &'static str) -> io::Result<impl Future<Output =
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => warn!("SIGHUP: {no_reload}"),
+                _ = hangup.recv() => reload(),
             }
         }
         notify(sd_notify::NotifyState::Stopping);
@@ -32,6 +32,17 @@ pub fn asked_to_stop(no_reload: &'static str) -> io::Result<impl Future<Output =
 /// Tells systemd that calls are taken from now on.
 pub fn notify_ready() {
     notify(sd_notify::NotifyState::Ready);
+}
+
+/// Tells systemd that the configuration is being read; [`notify_ready`] tells that it is done.
+pub fn notify_reloading() {
+    use sd_notify::NotifyState::{MonotonicUsec, Reloading};
+    // Both in one message: systemd holds the one against the other (Type=notify-reload).
+    let told = sd_notify::NotifyState::monotonic_usec_now();
+    let told = told.unwrap_or(MonotonicUsec(0));
+    if let Err(error) = sd_notify::notify(&[Reloading, told]) {
+        error!(%error, "systemd could not be notified");
+    }
 }
 
 /// What `systemctl status` shows.

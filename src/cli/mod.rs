@@ -2,6 +2,7 @@
 //!
 //! One module a command; flags, their texts and their meaning stand together there.
 
+mod breakglass;
 mod check;
 mod completions;
 mod config;
@@ -18,6 +19,7 @@ mod registry;
 mod report;
 mod scan;
 mod serve;
+mod status;
 mod team;
 mod tree;
 mod trust;
@@ -75,6 +77,7 @@ enum Command {
     Scan(scan::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
+    Breakglass(breakglass::Args),
     Trust(trust::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
+        Command::Breakglass(args) => breakglass::run(&args),
         Command::Trust(args) => trust::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

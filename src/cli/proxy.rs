@@ -116,7 +116,7 @@ async fn relay(args: &Args, handed: Option<UnixListener>) -> ExitCode {
         Ok(listener) => listener,
         Err(error) => return cannot_begin(&*error),
     };
-    let told = match asked_to_stop(NO_RELOAD) {
+    let told = match asked_to_stop(|| warn!("SIGHUP: {NO_RELOAD}")) {
         Ok(told) => told,
         Err(error) => return cannot_begin(&error),
     };

@@ -74,6 +74,7 @@ pub(super) fn allowed(grant: &Grant) -> String {
         Grant::Proven { repository, tag, .. } => format!("signed as {repository}:{tag}"),
         Grant::NotJudged => "content trust is not required by this policy".to_owned(),
         Grant::NothingThere => "there is nothing to judge".to_owned(),
+        Grant::Excused { refusal, leave } => format!("{leave}: {refusal}"),
     }
 }
 
@@ -81,6 +82,11 @@ impl Paint {
     /// A decision on something, for people.
     pub fn report(&self, written: &str, decision: &Decision) -> String {
         let mut text = match &decision.verdict {
+            Verdict::Allow(Grant::Excused { refusal, leave }) => {
+                let word = self.paint("33", "allowed");
+                format!("{word} {written}\n  {leave}\n  else denied: {refusal}")
+                    .replace("\n    ", "\n  ")
+            }
             Verdict::Allow(grant) => {
                 let mut text = format!("{} {written}", self.paint("32", "allowed"));
                 let _ = write!(text, "\n  {}", allowed(grant));

@@ -8,16 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{Log, asked_to_stop, keep_watchdog, notify_ready, notify_status};
-use crate::gate::{Decision, Gate, Settings, Standing, attend, keep_fresh, watch};
-use crate::policy::{GuardMode, Policy};
+use super::daemon::{Log, asked_to_stop, keep_watchdog, notify_ready, notify_reloading};
+use super::status::Status;
+use crate::gate::{
+    Decision, Gate, Glass, GlassWatch, Settings, SharedGate, Standing, attend, keep_fresh, watch,
+};
+use crate::policy::{Exception, GuardMode, Mode, Policy};
 use crate::record::{self, Destination, Metrics, Recorder};
 use crate::server::{Access, Listener, MetricsAddress, Scrapes, handed_over, serve};
-use crate::source::{Engine, Running};
+use crate::source::{self, BreakGlass, Engine, Running};
 
 /// Run the plugin
 ///
@@ -110,10 +113,6 @@ flag when it is told to reload its configuration):
 /// How long the end waits for records that are not written yet.
 const FLUSH: Duration = Duration::from_secs(3);
 
-/// What is said to SIGHUP.
-const NO_RELOAD: &str = "the policy was read at the start and goes on as it is; restart \
-     countersign to have it read anew (systemctl restart countersign)";
-
 /// An engine's socket: a path, or a `unix://` URL.
 pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
@@ -168,11 +167,15 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         Ok(listener) => listener,
         Err(error) => return cannot_begin(&error),
     };
-    let told = match asked_to_stop(NO_RELOAD) {
+    let (glass, status) = (Arc::<Glass>::default(), Arc::<Status>::default());
+    let reload = Arc::new(Notify::new());
+    let hangup = Arc::clone(&reload);
+    let told = match asked_to_stop(move || hangup.notify_one()) {
         Ok(told) => told,
         Err(error) => return cannot_begin(&error),
     };
-    let gate = Arc::new(gate);
+    let gate = SharedGate::new(gate.behind(Arc::clone(&glass)));
+    status.policy(gate.current().generation(), None);
     let recorder = match recorder(args, &gate) {
         Ok(recorder) => Arc::new(recorder),
         Err(error) => return cannot_begin(&error),
@@ -191,24 +194,32 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     let seen = move |container: &Running, decision: &Decision, killed: bool| {
         keeping.seen(&container.id, decision, killed);
     };
-    let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared), Arc::new(seen)));
-    let keeping = Arc::clone(&recorder);
+    let watching = tokio::spawn(watch(gate.clone(), Arc::clone(&appeared), Arc::new(seen)));
+    let (keeping, shown) = (Arc::clone(&recorder), Arc::clone(&status));
     let show = move |standing: &Standing| {
         keeping.metrics().door(match standing {
             Standing::Unknown => None,
             Standing::Closed => Some(false),
             Standing::Open(_) => Some(true),
         });
-        show(standing);
+        shown.standing(standing);
     };
-    let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
+    let attending = tokio::spawn(attend(gate.clone(), args.engine.clone(), appeared, show));
+    let show = Arc::clone(&status);
+    let show = move |broken: Option<&BreakGlass>| show.glass(broken);
+    let glass = GlassWatch::new(glass, args.places.state_dir.clone(), show);
+    let glass = tokio::spawn(glass.run());
+    let reloading = reload_when(reload, gate.clone(), args.places.config.clone(), status);
+    let reloading = tokio::spawn(reloading);
     let watchdog = listener.path().map(|path| tokio::spawn(keep_watchdog(path)));
-    let keeping_fresh = tokio::spawn(keep_fresh(Arc::clone(&gate)));
+    let keeping_fresh = tokio::spawn(keep_fresh(gate.clone()));
     let told = async {
         told.await;
         keeping_fresh.abort();
         watching.abort();
         attending.abort();
+        glass.abort();
+        reloading.abort();
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify_ready();
@@ -225,32 +236,55 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     ExitCode::SUCCESS
 }
 
-fn recorder(args: &Args, gate: &Arc<Gate>) -> io::Result<Recorder> {
+fn recorder(args: &Args, gate: &SharedGate) -> io::Result<Recorder> {
     let settings =
         record::Settings { destination: args.record.clone(), everything: args.record_all };
-    Recorder::new(settings, Metrics::new(env!("CARGO_PKG_VERSION")).observing(Arc::clone(gate)))
+    Recorder::new(settings, Metrics::new(env!("CARGO_PKG_VERSION")).observing(gate.clone()))
 }
 
-/// Shows in `systemctl status` whether what is decided here holds.
-fn show(standing: &Standing) {
-    match standing {
-        Standing::Unknown => notify_status("waiting for the engine"),
-        Standing::Closed => notify_status("judging the engine's calls"),
-        Standing::Open(sockets) => notify_status(&format!(
-            "NOT protected: the engine takes gRPC calls past every plugin on {}; see countersign \
-             help proxy",
-            sockets
-                .iter()
-                .map(|socket| socket.display().to_string())
-                .collect::<Vec<_>>()
-                .join(", ")
-        )),
+/// Reads the policy anew whenever that is `asked` for. Where it cannot be put in force, the one
+/// that is stays.
+async fn reload_when(asked: Arc<Notify>, gate: SharedGate, config: PathBuf, status: Arc<Status>) {
+    loop {
+        asked.notified().await;
+        notify_reloading();
+        let (shared, config) = (gate.clone(), config.clone());
+        let read = move || -> Result<Arc<Gate>, String> {
+            let policy = load(&config).map_err(|error| error.to_string())?;
+            shared.reload(policy).map_err(|error| error.to_string())
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        match read.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(gate) => {
+                describe(gate.policy());
+                info!(policy = %gate.generation(), "the policy was read anew and is in force");
+                status.policy(gate.generation(), None);
+            }
+            Err(error) => {
+                let gate = gate.current();
+                let policy = gate.generation();
+                error!(%policy, error, "the policy on disk cannot be put in force; the last stays");
+                status.policy(policy, Some(&error));
+            }
+        }
+        notify_ready();
     }
 }
 
 fn describe(policy: &Policy) {
     if !policy.is_enforced() {
         warn!("require_content_trust is false: every call is allowed");
+    }
+    if policy.mode() == Mode::Audit {
+        warn!("mode is \"audit\": what the policy refuses is allowed, and told here");
+    }
+    for repository in policy.audited() {
+        warn!(%repository, "mode is \"audit\" for these: what is refused is allowed, and told here");
+    }
+    for exception in policy.exceptions() {
+        let Exception { of, owner, reason, written_until: until, .. } = exception;
+        let in_force = exception.is_in_force(source::now());
+        info!(%of, owner, reason, until, in_force, "exception");
     }
     if policy.guard_mode() != GuardMode::Enforce {
         warn!(mode = ?policy.guard_mode(), "[guard] does not enforce: containers may reach the host");
@@ -262,6 +296,7 @@ fn describe(policy: &Policy) {
         registries = policy.registries().len(),
         users = policy.users(),
         required_teams = ?policy.required_teams(),
+        fingerprint = policy.fingerprint(),
         "policy"
     );
 }

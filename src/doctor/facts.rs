@@ -9,7 +9,7 @@ use super::setup::Setup;
 use crate::gate::Door;
 use crate::image::Repository;
 use crate::policy::Policy;
-use crate::source::{FileFacts, Group, ManagedPlugin, NodeInfo};
+use crate::source::{BreakGlass, FileFacts, Group, ManagedPlugin, NodeInfo};
 use crate::trust::notary::{Fault, Role};
 
 /// Everything that is examined.
@@ -22,6 +22,8 @@ pub struct Facts {
     pub(super) plugin: PluginFacts,
     pub(super) units: UnitFacts,
     pub(super) policy: PolicyFacts,
+    /// Whether everything is let pass.
+    pub(super) glass: Result<Option<BreakGlass>, String>,
     pub(super) stored: StoredFacts,
     pub(super) servers: Vec<ServerFacts>,
 }

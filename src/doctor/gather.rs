@@ -14,7 +14,8 @@ use crate::gate::{NETWORK, doors, look_seen, remedy, remote, stored_ends};
 use crate::image::Repository;
 use crate::policy::{Policy, Registry};
 use crate::source::{
-    self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote, Store,
+    self, BreakGlass, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote,
+    Store,
 };
 use crate::trust::notary::Update;
 
@@ -79,6 +80,7 @@ pub async fn gather(subject: Subject) -> Facts {
         plugin,
         units: units(host, &subject.plugin),
         stored: stored(&subject, registries, now),
+        glass: BreakGlass::read(&subject.state_dir).map_err(|error| error.to_string()),
         servers,
         policy: PolicyFacts { file: subject.config, policy: subject.policy, unusable },
     }

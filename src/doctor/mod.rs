@@ -7,7 +7,7 @@
 //! - `engine`, `advisory`, `debian`: which engine is it, and what goes past us there?
 //! - `setup`: how was it told of its plugins, and where does it listen?
 //! - `plugin`, `units`: are we there, are we asked, and who sees to it that we stay?
-//! - `policy`, `stored`, `server`: what decisions rest on.
+//! - `policy`, `stored`, `server`: what decisions rest on; `leniency`: what lifts them.
 //!
 //! [`test_registry`] goes the way to one registry step by step.
 //!
@@ -19,6 +19,7 @@ mod engine;
 mod facts;
 mod finding;
 mod gather;
+mod leniency;
 mod plugin;
 mod policy;
 mod registry;
@@ -40,6 +41,8 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     plugin::examine(&facts.plugin, &facts.setup, &mut findings);
     units::examine(&facts.units, &mut findings);
     policy::examine(&facts.policy, facts.now, &mut findings);
+    let policy = facts.policy.policy.as_ref().ok();
+    leniency::examine(policy, &facts.glass, facts.now, &mut findings);
     stored::examine(&facts.stored, facts.now, &mut findings);
     server::examine(&facts.servers, facts.now, facts.uptime, &mut findings);
     findings

@@ -91,17 +91,16 @@ impl Standing {
 }
 
 /// Looks at the doors for as long as it is polled: at once, whenever an engine `appeared`,
-/// and each hour. An open one is an error in the log; `tell` is told of every change. Returns
-/// at once where the policy protects nothing.
+/// and each hour. An open one is an error in the log; `tell` is told of every change. Waits
+/// as long as the policy protects nothing.
 pub async fn attend(
     gate: SharedGate,
     engine: PathBuf,
     appeared: Arc<Notify>,
     tell: impl Fn(&Standing),
 ) {
-    if !gate.policy.is_enforced() {
-        return;
-    }
+    let mut changes = gate.changes();
+    changes.enforced().await;
     let host = Host::default();
     let (mut known, mut said) = (Standing::Unknown, Said::default());
     loop {

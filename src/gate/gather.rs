@@ -65,7 +65,7 @@ impl Gate {
         let began = Instant::now();
         let (answers, served, host) = tokio::join!(
             self.trust(asked, question),
-            self.served(&subject, deadline),
+            self.served(&subject, &evidence.held, deadline),
             self.host(access, deadline),
         );
         let trust = began.elapsed();
@@ -110,7 +110,7 @@ impl Gate {
             | Subject::Exec(_)
             | Subject::Name(_)
             | Subject::Volume => return Ok(Held::NotAsked),
-            Subject::Create { written, .. } | Subject::Tag(written) => {
+            Subject::Create { written, .. } | Subject::Tag { written, .. } => {
                 return Ok(match engine.image(written).await {
                     Ok(Some(image)) => Held::Image(describe(&image, written)),
                     Ok(None) => Held::Absent,
@@ -136,8 +136,18 @@ impl Gate {
 
     /// What the registry would serve for a tag that is to be pulled. No answer is no
     /// reason to refuse: what is pulled is judged again before it runs.
-    async fn served(&self, subject: &Subject, deadline: Deadline) -> Served {
-        let Subject::Pull(Reference { repository, tag: Some(tag), digest: None }) = subject else {
+    async fn served(&self, subject: &Subject, held: &Held, deadline: Deadline) -> Served {
+        let reference = match (subject, held) {
+            (Subject::Pull(reference), _) => reference,
+            // The call that makes people's clients pull: an exception may be for what comes.
+            (Subject::Create { image: ImageName::Named(reference), .. }, Held::Absent)
+                if self.policy.excepts_digests() =>
+            {
+                reference
+            }
+            _ => return Served::Unknown,
+        };
+        let Reference { repository, tag: Some(tag), digest: None } = reference else {
             return Served::Unknown;
         };
         match self.repositories().served(repository, tag, deadline).await {
@@ -212,7 +222,7 @@ async fn image_of(engine: &Engine, container: Container) -> Held {
 fn called(subject: &Subject) -> String {
     match subject {
         Subject::Pull(one) | Subject::Service(one) | Subject::Name(one) => one.to_string(),
-        Subject::Create { written, .. } | Subject::Tag(written) => written.clone(),
+        Subject::Create { written, .. } | Subject::Tag { written, .. } => written.clone(),
         Subject::Container(name)
         | Subject::Running(name)
         | Subject::Exec(name)

@@ -17,6 +17,7 @@ mod endings;
 mod entry;
 mod feed;
 mod gather;
+mod glass;
 mod in_use;
 mod observed;
 mod phases;
@@ -26,6 +27,7 @@ mod rehearsal;
 mod repositories;
 mod schedule;
 mod seen;
+mod shared;
 mod sighting;
 mod stored;
 #[cfg(test)]
@@ -55,12 +57,14 @@ use crate::source::{self, Engine, StoreError};
 pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
 pub use endings::stored_ends;
+pub use glass::{Glass, GlassWatch};
 pub use observed::{Observed, ObservedRegistry};
 pub use phases::Phases;
 pub use refresh::remedy;
 pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::{Forgotten, Seen, look as look_seen, reset};
+pub use shared::{Generation, SharedGate};
 pub use stored::{Unusable, stored};
 pub use upkeep::keep_fresh;
 pub use watch::{Told, watch};
@@ -72,12 +76,14 @@ pub const NETWORK: Duration = Duration::from_secs(5);
 /// Everything a decision needs.
 pub struct Gate {
     policy: Arc<Policy>,
-    engine: Option<Engine>,
+    generation: Generation,
+    engine: Option<Arc<Engine>>,
     repositories: Arc<Repositories>,
     verdicts: Verdicts,
     /// How often trust data decided that had run out.
-    graces: AtomicU64,
-    crossing: Crossing,
+    graces: Arc<AtomicU64>,
+    crossing: Arc<Crossing>,
+    glass: Arc<Glass>,
     /// Folders that no container may reach.
     own: Vec<PathBuf>,
 }
@@ -120,6 +126,8 @@ pub struct Decision {
     /// What went wrong without changing the verdict, such as a server that is away while
     /// cached data is still good.
     pub notes: Vec<String>,
+    /// The `[[rules]]` entry that counted, as it is written.
+    pub rule: Option<String>,
     /// What was asked, in one word of a closed list: [`Intent::word`], `unread` where the call
     /// could not be read; `created`, what a create made; `container`, one that no call started;
     /// `image`, a name alone.
@@ -137,7 +145,7 @@ impl Decision {
     /// A decision on something, and nothing beside it.
     pub fn on(subject: String, verdict: Verdict) -> Self {
         let phases = Phases::default();
-        Self { verdict, subject, notes: Vec::new(), word: "pass", phases }
+        Self { verdict, subject, notes: Vec::new(), rule: None, word: "pass", phases }
     }
 
     fn not_judged() -> Self {
@@ -152,20 +160,52 @@ impl Gate {
         let policy = Arc::new(policy);
         let repositories = Repositories::new(&policy, &state_dir, offline)?;
         Ok(Self {
+            generation: Generation { number: 1, fingerprint: policy.fingerprint().to_owned() },
             policy,
-            engine,
+            engine: engine.map(Arc::new),
             repositories: Arc::new(repositories),
             verdicts: Verdicts::default(),
-            graces: AtomicU64::new(0),
-            crossing: Crossing::default(),
+            graces: Arc::default(),
+            crossing: Arc::default(),
+            glass: Arc::default(),
             own: Vec::new(),
         })
+    }
+
+    /// The same gate with another policy. What was verified of repositories is kept where the
+    /// roots to trust are the same; certificates and logins are read anew.
+    fn renewed(&self, policy: Policy) -> Result<Self, SetupError> {
+        let policy = Arc::new(policy);
+        let number = self.generation.number + 1;
+        Ok(Self {
+            generation: Generation { number, fingerprint: policy.fingerprint().to_owned() },
+            engine: self.engine.clone(),
+            repositories: Arc::new(self.repositories.renewed(&policy)?),
+            verdicts: Verdicts::default(),
+            policy,
+            graces: Arc::clone(&self.graces),
+            crossing: Arc::clone(&self.crossing),
+            glass: Arc::clone(&self.glass),
+            own: self.own.clone(),
+        })
+    }
+
+    /// Which policy it judges by.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
     }
 
     /// Protects folders of countersign's own from containers.
     #[must_use]
     pub fn protecting(mut self, own: impl IntoIterator<Item = PathBuf>) -> Self {
         self.own.extend(own);
+        self
+    }
+
+    /// Lets everything pass while this glass is broken.
+    #[must_use]
+    pub fn behind(mut self, glass: Arc<Glass>) -> Self {
+        self.glass = glass;
         self
     }
 
@@ -199,15 +239,14 @@ impl Gate {
                 let passage = self.crossing.enter(way, call).await;
                 wait = began.elapsed();
                 if passage.is_none() {
-                    let verdict = Verdict::Deny(Refusal::new(refused));
                     let phases = Phases { wait, ..Phases::default() };
-                    return Decision { word, phases, ..Decision::settled(verdict) };
+                    return Decision { word, phases, ..self.refuse(refused) };
                 }
                 passage
             }
         };
         let decision = match policy::plan(&self.policy, intent) {
-            Plan::Settled(verdict) => Decision::settled(verdict),
+            Plan::Settled(verdict) => self.unseen(Decision::settled(verdict)),
             // Apart: most calls need none of this, and a future is copied before it begins.
             Plan::Prove(subject, access) => {
                 Box::pin(self.prove(subject, access, source::now())).await
@@ -222,10 +261,7 @@ impl Gate {
     /// The way of a call that depends on what a container's name means, and what is told
     /// should it be closed.
     fn way(&self, intent: &Result<Intent, request::Refusal>) -> Option<(Way, Reason)> {
-        if !self.policy.is_enforced() {
-            return None;
-        }
-        match intent {
+        let way = match intent {
             Ok(Intent::Rename) => Some((Way::Rename, Reason::StartUnderWay)),
             // What exec and update ask of the host depends on which container it is, too.
             Ok(
@@ -236,7 +272,9 @@ impl Gate {
                 Some((Way::Start, Reason::RenameUnderWay { container: container.clone() }))
             }
             _ => None,
-        }
+        };
+        // Where nothing is refused, nobody waits.
+        way.filter(|_| self.policy.refuses() && self.glass.leave().is_none())
     }
 
     /// Decides whether a name may run, by its trust data alone.
@@ -253,13 +291,14 @@ impl Gate {
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
         let gathered = match self.gather(subject, access, now).await {
             Ok(gathered) => gathered,
-            Err(decision) => return *decision,
+            Err(decision) => return self.unseen(*decision),
         };
         match self.verdicts.recall(&gathered.case) {
             Some((verdict, warning)) => {
+                let rule = self.rule(&gathered.case, &verdict);
                 let notes = gathered.case.notes.into_values().chain(warning).collect();
                 let phases = gathered.phases;
-                Decision { notes, phases, ..Decision::on(gathered.told, verdict) }
+                Decision { notes, rule, phases, ..Decision::on(gathered.told, verdict) }
             }
             None => self.weigh_gathered(gathered).await.0,
         }
@@ -278,7 +317,7 @@ impl Gate {
                 let (decision, case) = self.weigh_gathered(gathered).await;
                 (decision, Some(case))
             }
-            Err(decision) => (*decision, None),
+            Err(decision) => (self.unseen(*decision), None),
         }
     }
 
@@ -307,8 +346,38 @@ impl Gate {
         phases.judge += lap(&mut began);
         let (verdict, warning) = judged;
         let grace = self.use_of_grace(&case);
+        let verdict =
+            policy::lenient(&self.policy, &case.subject, &case.evidence, verdict, case.now);
+        let verdict = self.unless_broken(verdict);
         let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
-        (Decision { notes, phases, ..Decision::on(told, verdict) }, case)
+        let rule = self.rule(&case, &verdict);
+        (Decision { notes, rule, phases, ..Decision::on(told, verdict) }, case)
+    }
+
+    /// The rule that counted.
+    fn rule(&self, case: &Case, verdict: &Verdict) -> Option<String> {
+        let rule = policy::rule(&self.policy, &case.subject, &case.evidence, verdict);
+        rule.map(ToString::to_string)
+    }
+
+    /// The decision on a call that is to be refused for this, unless nothing is.
+    pub fn refuse(&self, reason: Reason) -> Decision {
+        self.unseen(Decision::settled(Verdict::Deny(Refusal::new(reason))))
+    }
+
+    /// What stands of a decision that nothing was gathered for.
+    fn unseen(&self, decision: Decision) -> Decision {
+        let verdict = policy::lenient_unseen(&self.policy, decision.verdict);
+        Decision { verdict: self.unless_broken(verdict), ..decision }
+    }
+
+    /// A refusal stands unless the glass is broken.
+    fn unless_broken(&self, verdict: Verdict) -> Verdict {
+        let Verdict::Deny(refusal) = verdict else { return verdict };
+        match self.glass.leave() {
+            Some(leave) => Verdict::Allow(Grant::Excused { refusal, leave }),
+            None => Verdict::Deny(refusal),
+        }
     }
 
     /// Tells and counts what has run out and was decided by all the same.
@@ -365,6 +434,3 @@ fn is_about_the_image(verdict: &Verdict) -> bool {
     let of_the_host = |reason: &Reason| matches!(reason, Reason::HostAccess { .. });
     matches!(verdict, Verdict::Deny(refusal) if !of_the_host(refusal.reason()))
 }
-
-/// A gate that many connections share.
-pub type SharedGate = Arc<Gate>;

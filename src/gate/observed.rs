@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Gate;
-use crate::policy::{Bar, Policy};
+use crate::policy::{Bar, Mode, Policy};
 use crate::trust::certificate::Certificate;
 use crate::trust::notary::Role;
 
@@ -21,6 +21,14 @@ pub struct Observed {
     pub certificates: BTreeMap<&'static str, Timestamp>,
     /// Decisions by trust data that had run out, by `offline_grace`.
     pub graces: u64,
+    /// The number of the policy in force, from 1.
+    pub generation: u64,
+    /// How much of the policy is audited alone: 1 for the whole, and 1 for each rule.
+    pub audits: u64,
+    /// How many exceptions are in force, and how many have ended.
+    pub exceptions: (u64, u64),
+    /// Whether everything is let pass.
+    pub is_glass_broken: bool,
 }
 
 /// A registered registry and what is known of its repositories.
@@ -95,6 +103,11 @@ impl Gate {
             registries: found.into_values().collect(),
             certificates: certificates(self.policy(), now),
             graces: self.graces(),
+            generation: self.generation().number,
+            audits: u64::from(self.policy.mode() == Mode::Audit)
+                + self.policy.audited().count() as u64,
+            exceptions: exceptions(&self.policy, now),
+            is_glass_broken: self.glass.leave().is_some(),
         }
     }
 }
@@ -107,6 +120,12 @@ fn kind(role: &Role) -> &'static str {
         Role::Targets => "targets",
         Role::Delegation(_) => "delegation",
     }
+}
+
+fn exceptions(policy: &Policy, now: Timestamp) -> (u64, u64) {
+    let (in_force, ended): (Vec<_>, Vec<_>) =
+        policy.exceptions().iter().partition(|exception| exception.is_in_force(now));
+    (in_force.len() as u64, ended.len() as u64)
 }
 
 fn certificates(policy: &Policy, now: Timestamp) -> BTreeMap<&'static str, Timestamp> {

@@ -54,7 +54,7 @@ impl Gate {
     /// Judges something that the engine holds, as enforcement would.
     pub async fn rehearse(&self, held: &Holding) -> Decision {
         let now = source::now();
-        match held {
+        let decision = match held {
             Holding::Image(name) => match name.parse() {
                 Ok(image) => self.prove(created(name, image), Vec::new(), now).await,
                 Err(_) => denied(Reason::Unnamed { reference: name.clone() }, name),
@@ -66,7 +66,8 @@ impl Gate {
                 Ok((subject, access)) => self.prove(subject, access, now).await,
                 Err(decision) => *decision,
             },
-        }
+        };
+        Decision { verdict: decision.verdict.enforced(), ..decision }
     }
 }
 

@@ -51,9 +51,9 @@ pub struct Repositories {
     /// Whether each decision asks, whatever the policy says.
     always_ask: AtomicBool,
     pub(super) entries: Mutex<LruCache<Repository, Arc<Entry>>>,
-    pub(super) in_use: InUse,
-    pub(super) warned: Warned,
-    pub(super) heavy: Semaphore,
+    pub(super) in_use: Arc<InUse>,
+    pub(super) warned: Arc<Warned>,
+    pub(super) heavy: Arc<Semaphore>,
 }
 
 /// A registered registry.
@@ -74,27 +74,43 @@ impl Repositories {
         state: &Path,
         offline: bool,
     ) -> Result<Self, SetupError> {
-        let mut registries = HashMap::new();
-        for registry in policy.registries() {
-            let registered = Registered {
-                remote: remote(registry)?,
-                root: registry.root.clone(),
-                away_since: Mutex::default(),
-                failures: Failures::default(),
-                wanted: Notify::new(),
-            };
-            registries.insert(registry.host.clone(), Arc::new(registered));
-        }
         Ok(Self {
+            registries: registered(policy)?,
             store: Store::open(state)?,
             offline,
-            registries,
             policy: Arc::clone(policy),
             always_ask: AtomicBool::new(false),
             entries: Mutex::new(LruCache::new(KEPT)),
-            in_use: InUse::default(),
-            warned: Warned::default(),
-            heavy: Semaphore::new(VERIFIED_AT_ONCE),
+            in_use: Arc::default(),
+            warned: Arc::default(),
+            heavy: Arc::new(Semaphore::new(VERIFIED_AT_ONCE)),
+        })
+    }
+
+    /// The same under another policy. What is in memory is kept of registries whose roots to
+    /// trust are the same; all else it was verified with is the repository's own.
+    pub(super) fn renewed(&self, policy: &Arc<Policy>) -> Result<Self, SetupError> {
+        let registries = registered(policy)?;
+        let is_kept = |repository: &Repository| {
+            let [old, new] = [&self.registries, &registries].map(|of| of.get(repository.host()));
+            old.zip(new).is_some_and(|(old, new)| old.root == new.root)
+        };
+        let mut entries = LruCache::new(KEPT);
+        let known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        for (repository, entry) in known.iter().rev().filter(|(one, _)| is_kept(one)) {
+            entries.put(repository.clone(), Arc::clone(entry));
+        }
+        drop(known);
+        Ok(Self {
+            store: self.store.clone(),
+            offline: self.offline,
+            registries,
+            policy: Arc::clone(policy),
+            always_ask: AtomicBool::new(self.always_ask.load(Ordering::Relaxed)),
+            entries: Mutex::new(entries),
+            in_use: Arc::clone(&self.in_use),
+            warned: Arc::clone(&self.warned),
+            heavy: Arc::clone(&self.heavy),
         })
     }
 
@@ -232,6 +248,21 @@ impl Registered {
         }
         *away = failure.map(|_| Instant::now());
     }
+}
+
+/// Prepares to ask all registries of a policy.
+fn registered(policy: &Policy) -> Result<HashMap<String, Arc<Registered>>, SetupError> {
+    let one = |registry: &policy::Registry| {
+        let registered = Registered {
+            remote: remote(registry)?,
+            root: registry.root.clone(),
+            away_since: Mutex::default(),
+            failures: Failures::default(),
+            wanted: Notify::new(),
+        };
+        Ok((registry.host.clone(), Arc::new(registered)))
+    };
+    policy.registries().iter().map(one).collect()
 }
 
 /// Prepares to ask a registry of the policy.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Decision;
 use crate::image::ContainerId;
-use crate::policy::{Blame, Reason, Verdict};
+use crate::policy::{Blame, Grant, Reason, Verdict};
 
 /// Most containers remembered. One that is forgotten is told of again.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -27,6 +27,9 @@ pub(super) enum Sighting {
     Gone,
     /// It may not run, for the reason of this code.
     Violation(&'static str),
+    /// It would not be let run, for the reason of this code; and may for now, by the leave of
+    /// that code.
+    Excused(&'static str, &'static str),
     /// Whether it may run is not known, for the reason of this code.
     Unchecked(&'static str),
     /// The same, as the engine could not be asked.
@@ -39,6 +42,9 @@ impl Sighting {
     /// not.
     pub fn of(decision: &Decision) -> Self {
         let reason = match &decision.verdict {
+            Verdict::Allow(Grant::Excused { refusal, leave }) => {
+                return Self::Excused(refusal.reason().code(), leave.code());
+            }
             Verdict::Allow(_) => return Self::Fine,
             Verdict::Deny(refusal) => refusal.reason(),
         };
@@ -81,7 +87,7 @@ impl Sightings {
                 self.0.pop(id);
                 return last.told.is_some();
             }
-            Sighting::Violation(_) | Sighting::Unchecked(_) => {
+            Sighting::Violation(_) | Sighting::Excused(..) | Sighting::Unchecked(_) => {
                 let is_unchecked = matches!(seen, Sighting::Unchecked(_));
                 Last { told: Some(seen), is_unchecked, unasked_since: None }
             }
@@ -110,7 +116,7 @@ impl Sightings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Grant, Refusal};
+    use crate::policy::Refusal;
 
     fn seen(reason: Reason) -> Sighting {
         Sighting::of(&Decision::settled(Verdict::Deny(Refusal::new(reason))))

@@ -36,18 +36,27 @@ const LATELY: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How long nothing may happen until it is looked whether there is something to do.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// Keeps trust data fresh for as long as it is polled. Returns at once where the policy
-/// enforces nothing.
+/// Keeps trust data fresh for as long as it is polled, by the policy that is in force. Waits as
+/// long as that enforces nothing.
 pub async fn keep_fresh(gate: SharedGate) {
-    if !gate.policy.is_enforced() {
-        return;
+    let mut changes = gate.changes();
+    loop {
+        changes.enforced().await;
+        let repositories = Arc::clone(gate.current().repositories());
+        tokio::select! {
+            () = keep_all(&repositories) => changes.next().await,
+            () = changes.next() => {}
+        }
     }
-    let repositories = Arc::clone(gate.repositories());
+}
+
+/// Without end, where there is a registry.
+async fn keep_all(repositories: &Arc<Repositories>) {
     repositories.find_in_use(source::now()).await;
     let servers = repositories
         .registries
         .iter()
-        .map(|(host, registered)| Server::new(host, registered, &repositories).keep());
+        .map(|(host, registered)| Server::new(host, registered, repositories).keep());
     tokio::join!(join_all(servers), repositories.warn_of_endings());
 }
 

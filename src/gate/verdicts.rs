@@ -238,7 +238,7 @@ certificates = ["""{}"""]
                 Subject::Pull(reference.parse().unwrap()),
                 Subject::Container(round.to_string()),
                 Subject::Running(round.to_string()),
-                Subject::Tag(reference.clone()),
+                Subject::Tag { written: reference.clone(), name: gun.clone() },
                 Subject::Volume,
             ]);
             let digest = draw.of(&digests);

@@ -18,10 +18,11 @@ use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, Interval, interval, sleep};
 use tracing::{debug, error, info, warn};
 
+use super::shared::Changes;
 use super::sighting::{Sighting, Sightings};
-use super::{Decision, SharedGate};
+use super::{Decision, Gate, SharedGate};
 use crate::image::ContainerId;
-use crate::policy::{OnViolation, Verdict};
+use crate::policy::{OnViolation, Refusal, Verdict};
 use crate::source::{Engine, EngineError, Running, Starts};
 
 /// Looks at a time: calls go before.
@@ -42,16 +43,16 @@ const LASTED: Duration = Duration::from_secs(60);
 /// was killed.
 pub type Told = dyn Fn(&Running, &Decision, bool) + Send + Sync;
 
-/// Watches for as long as it is polled, tells whenever an engine `appeared`, and what it
-/// sees. Returns at once where there is nothing to hold containers to, or no engine.
+/// Watches for as long as it is polled, tells whenever an engine `appeared`, and what it sees.
+/// Waits as long as there is nothing to hold containers to, and looks at all of them anew by
+/// each policy that comes in force. Returns at once where there is no engine.
 pub async fn watch(gate: SharedGate, appeared: Arc<Notify>, told: Arc<Told>) {
-    let watched = SharedGate::clone(&gate);
-    let Some(engine) = watched.engine.as_ref().filter(|_| watched.policy.is_enforced()) else {
-        return;
-    };
+    let Some(engine) = gate.current().engine.clone() else { return };
+    let engine = engine.as_ref();
     let mut watch = Watch::new(gate, engine, appeared, told);
     let mut pause = FIRST_PAUSE;
     loop {
+        watch.changes.enforced().await;
         let began = Instant::now();
         let Err(error) = watch.follow().await;
         if began.elapsed() >= LASTED {
@@ -69,6 +70,7 @@ pub async fn watch(gate: SharedGate, appeared: Arc<Notify>, told: Arc<Told>) {
 }
 
 struct Watch<'e> {
+    changes: Changes,
     gate: SharedGate,
     engine: &'e Engine,
     appeared: Arc<Notify>,
@@ -98,6 +100,7 @@ struct Look {
 impl<'e> Watch<'e> {
     fn new(gate: SharedGate, engine: &'e Engine, appeared: Arc<Notify>, told: Arc<Told>) -> Self {
         Self {
+            changes: gate.changes(),
             gate,
             engine,
             appeared,
@@ -129,7 +132,7 @@ impl<'e> Watch<'e> {
                 && let Some(container) = self.waiting.pop_front()
             {
                 let id = container.id.clone();
-                let task = self.looks.spawn(look(SharedGate::clone(&self.gate), container));
+                let task = self.looks.spawn(look(self.gate.current(), container));
                 self.looking.insert(task.id(), id);
             }
             self.wait(&mut starts, &mut again).await?;
@@ -160,6 +163,7 @@ impl<'e> Watch<'e> {
                 }
             },
             _ = again.tick() => self.look_again().await?,
+            () = self.changes.next() => self.sweep().await?,
         }
         Ok(())
     }
@@ -232,6 +236,9 @@ impl<'e> Watch<'e> {
             (Sighting::Violation(code), _) if is_new => {
                 warn!(container = id, name, image, code, why, "a container runs that may not");
             }
+            (Sighting::Excused(code, leave), _) if is_new => {
+                warn!(container = id, name, image, code, why, leave, "a container runs by leave");
+            }
             (Sighting::Unchecked(code) | Sighting::Unasked(code), _) if is_new => {
                 warn!(
                     container = id,
@@ -247,7 +254,7 @@ impl<'e> Watch<'e> {
 }
 
 /// Looks at a container by the line that every call takes, and does what the policy says.
-async fn look(gate: SharedGate, container: Running) -> Look {
+async fn look(gate: Arc<Gate>, container: Running) -> Look {
     let decision = gate.look_at(&container.id).await;
     let sighting = Sighting::of(&decision);
     let killed = match (sighting, gate.policy.on_violation(), &gate.engine) {
@@ -261,8 +268,5 @@ async fn look(gate: SharedGate, container: Running) -> Look {
 
 /// The first line of a refusal.
 fn first_line(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Allow(_) => String::new(),
-        Verdict::Deny(refusal) => refusal.summary(),
-    }
+    verdict.refused().map(Refusal::summary).unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use super::evidence::HeldImage;
 use super::holder::Holder;
 use super::reason::{Found, Place, Reason, Shortfall};
 use super::rules::Policy;
+use super::scope::Demand;
 use super::verdict::{Doubt, Grant, Signer};
 use crate::image::{Digest, Reference, Tag};
 use crate::trust::certificate::Certificate;
@@ -24,6 +25,7 @@ const MAX_LEFT_OUT: usize = 3;
 /// Trust data, the policy it is held against, and the time.
 pub(super) struct Assessment<'a> {
     pub policy: &'a Policy,
+    pub demand: Demand<'a>,
     pub data: &'a TrustData,
     pub now: Timestamp,
     /// Whose key is whose, so far: checking who issued a certificate takes a while.
@@ -35,9 +37,14 @@ pub(super) struct Assessment<'a> {
 type HeldKey = (KeyId, Vec<*const Certificate>);
 
 impl<'a> Assessment<'a> {
-    /// Of this trust data, by this policy, at this time.
-    pub fn new(policy: &'a Policy, data: &'a TrustData, now: Timestamp) -> Self {
-        Self { policy, data, now, holders: RefCell::default() }
+    /// Of this trust data, by this policy, at this time, against this demand.
+    pub fn new(
+        policy: &'a Policy,
+        demand: Demand<'a>,
+        data: &'a TrustData,
+        now: Timestamp,
+    ) -> Self {
+        Self { policy, demand, data, now, holders: RefCell::default() }
     }
 
     /// Everyone who signed something about `tag`, with what they signed and what is to be said
@@ -152,8 +159,9 @@ impl<'a> Assessment<'a> {
     fn approve(&self, tag: &str, digest: Digest) -> Result<Grant, Reason> {
         let signers = self.signers(tag, Some(digest));
         let counted = || signers.iter().filter(|signer| signer.doubt.is_none());
-        let has = |team: &String| counted().any(|signer| signer.teams.contains(team));
-        let required = self.policy.required_teams();
+        let signed = |signer: &Signer, team: &str| signer.teams.iter().any(|own| own == team);
+        let has = |team: &&str| counted().any(|signer| signed(signer, team));
+        let required = &self.demand.teams;
         let met =
             if required.is_empty() { counted().next().is_some() } else { required.iter().all(has) };
         if met {
@@ -161,13 +169,13 @@ impl<'a> Assessment<'a> {
             let (tag, also) = (tag.to_owned(), Vec::new());
             return Ok(Grant::Proven { repository, tag, digest, signers, also });
         }
-        let missing = required.iter().filter(|team| !has(team));
-        let teams = missing
-            .map(|team| (team.clone(), self.policy.members(team).map(str::to_owned).collect()))
-            .collect();
+        let missing: Vec<&str> = required.iter().copied().filter(|team| !has(team)).collect();
+        let asked = self.demand.asked_with(&missing);
+        let members = |team: &str| self.policy.members(team).map(str::to_owned).collect();
+        let teams = missing.iter().map(|team| ((*team).to_owned(), members(team))).collect();
         let reference = format!("{}:{tag}", self.data.repository());
         let left_out = self.left_out();
-        let short = Shortfall { reference, digest, teams, signers, left_out };
+        let short = Shortfall { reference, digest, teams, asked, signers, left_out };
         Err(Reason::SignatureMissing(Box::new(short)))
     }
 

@@ -1,5 +1,6 @@
 //! From the document to the policy: names resolved, certificates read, nonsense refused.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
@@ -7,17 +8,24 @@ use std::path::Path;
 
 use toml::Spanned;
 
-use super::document::{ConfigError, Document, RegistryEntry, RuleEntry, UserEntry};
-use super::guard::Rule;
+use super::document::{
+    ConfigError, Document, ExceptionEntry, RegistryEntry, RuleEntry, Until, UserEntry,
+};
+use super::exception::{self, Excepted, Exception};
 use super::rules::{DockerConfig, Policy, Proxy, Registry, User, UserKey};
-use crate::image::Repository;
+use super::scope::Rule;
+use crate::image::{Digest, Repository, RepositoryPattern};
 use crate::request::Permission;
 use crate::trust::KeyId;
 use crate::trust::certificate::{Certificate, SpkiKey};
+use crate::trust::crypto::sha256;
 use crate::trust::notary::RootPolicy;
 
 /// Reads a file that the configuration names. Relative paths are the caller's to resolve.
 pub type ReadFile<'f> = &'f dyn Fn(&Path) -> io::Result<String>;
+
+/// Hex digits by which a policy is told from others.
+const FINGERPRINT: usize = 12;
 
 /// What is allowed where `[api]` does not say: running commands in containers that were
 /// verified is everyday work and needs no new image content.
@@ -28,7 +36,17 @@ impl Policy {
     /// with its place in `text`.
     pub fn from_toml(text: &str, read: ReadFile<'_>) -> Result<Self, ConfigError> {
         let document = Document::parse(text)?;
-        Builder { text, read }.policy(document)
+        let seen = RefCell::new(vec![sha256(text.as_bytes())]);
+        let read = |file: &Path| {
+            let content = read(file)?;
+            seen.borrow_mut().push(sha256(content.as_bytes()));
+            Ok(content)
+        };
+        let mut policy = Builder { text, read: &read }.policy(document)?;
+        let mut fingerprint = Digest::from_bytes(sha256(&seen.take().concat())).hex();
+        fingerprint.truncate(FINGERPRINT);
+        policy.fingerprint = fingerprint;
+        Ok(policy)
     }
 }
 
@@ -48,19 +66,11 @@ impl Builder<'_> {
         };
         let users = self.users(document.users, !users_ca.is_empty())?;
         let teams = self.teams(document.teams, &users, !users_ca.is_empty())?;
-        let mut required_teams: Vec<String> = Vec::new();
-        for team in trust.require_signature_from {
-            if !teams.contains_key(team.get_ref()) {
-                let what = format!("there is no team {:?} in [teams]", team.get_ref());
-                return Err(self.error(&team, what));
-            }
-            if !required_teams.contains(team.get_ref()) {
-                required_teams.push(team.into_inner());
-            }
-        }
         Ok(Policy {
             enforced: trust.require_content_trust,
-            required_teams,
+            mode: trust.mode,
+            required_teams: self.required(trust.require_signature_from, &teams)?,
+            rules: self.rules(document.rules, &teams)?,
             registries,
             teams,
             users,
@@ -69,9 +79,29 @@ impl Builder<'_> {
             on_violation: trust.on_violation,
             allowed: self.permissions(document.api)?,
             guard_mode: document.guard.mode,
-            rules: self.rules(document.rules)?,
+            exceptions: self.exceptions(document.exceptions)?,
+            fingerprint: String::new(),
             freshness,
         })
+    }
+
+    /// Teams that are to sign, each once.
+    fn required(
+        &self,
+        written: Vec<Spanned<String>>,
+        teams: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Result<Vec<String>, ConfigError> {
+        let mut required: Vec<String> = Vec::new();
+        for team in written {
+            if !teams.contains_key(team.get_ref()) {
+                let what = format!("there is no team {:?} in [teams]", team.get_ref());
+                return Err(self.error(&team, what));
+            }
+            if !required.contains(team.get_ref()) {
+                required.push(team.into_inner());
+            }
+        }
+        Ok(required)
     }
 
     fn users(
@@ -274,29 +304,93 @@ impl Builder<'_> {
         Ok(allowed)
     }
 
-    fn rules(&self, entries: Vec<RuleEntry>) -> Result<Vec<Rule>, ConfigError> {
+    fn rules(
+        &self,
+        entries: Vec<RuleEntry>,
+        teams: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Result<Vec<Rule>, ConfigError> {
         let mut rules: Vec<Rule> = Vec::new();
         for entry in entries {
-            let written = entry.repository.get_ref();
-            let repository = written.parse().map_err(|e| {
-                self.error(&entry.repository, format!("repository {written:?}: {e}"))
-            })?;
+            let repository = self.pattern(&entry.repository)?;
             if rules.iter().any(|rule| rule.repository == repository) {
                 let what = format!("there are two rules for {repository}");
                 return Err(self.error(&entry.repository, what));
             }
-            let offline_grace = match &entry.offline_grace {
-                Some(grace) => Some(self.grace(grace)?),
-                None => None,
+            let required_teams =
+                entry.require_signature_from.map(|written| self.required(written, teams));
+            let rule = Rule {
+                repository,
+                required_teams: required_teams.transpose()?,
+                mode: entry.mode,
+                allow_host_access: entry.allow_host_access,
+                offline_grace: entry.offline_grace.as_ref().map(|it| self.grace(it)).transpose()?,
             };
-            let allow_host_access = entry.allow_host_access;
-            if allow_host_access.is_none() && offline_grace.is_none() {
-                let what = "a rule that says nothing: give it allow_host_access or offline_grace";
+            if rule.is_empty() {
+                let what = "a rule that says nothing: give it require_signature_from, mode, \
+                            allow_host_access or offline_grace";
                 return Err(self.error(&entry.repository, what.to_owned()));
             }
-            rules.push(Rule { repository, allow_host_access, offline_grace });
+            rules.push(rule);
         }
         Ok(rules)
+    }
+
+    fn exceptions(
+        &self,
+        entries: Vec<Spanned<ExceptionEntry>>,
+    ) -> Result<Vec<Exception>, ConfigError> {
+        entries.into_iter().map(|entry| self.exception(entry)).collect()
+    }
+
+    fn exception(&self, entry: Spanned<ExceptionEntry>) -> Result<Exception, ConfigError> {
+        let span = entry.span();
+        let entry = entry.into_inner();
+        let of = match (&entry.digest, &entry.repository) {
+            (Some(digest), None) => {
+                Excepted::Digest(digest.get_ref().parse().map_err(|e| {
+                    self.error(digest, format!("digest {:?}: {e}", digest.get_ref()))
+                })?)
+            }
+            (None, Some(repository)) => Excepted::Repository(self.pattern(repository)?),
+            (Some(_), Some(repository)) => {
+                let what = "give a digest or a repository, not both".to_owned();
+                return Err(self.error(repository, what));
+            }
+            (None, None) => {
+                let what = "say what this exception is for: digest = \"sha256:...\", or \
+                            repository = \"registry.example.com/legacy/**\"";
+                return Err(ConfigError::at(self.text, span, what.to_owned()));
+            }
+        };
+        for (key, text) in [("owner", &entry.owner), ("reason", &entry.reason)] {
+            if text.get_ref().trim().is_empty() {
+                return Err(self.error(text, format!("{key} is empty: say who, and what for")));
+            }
+        }
+        let written_until = match entry.until.get_ref() {
+            Until::Date(date) => date.to_string(),
+            Until::Text(text) => text.clone(),
+        };
+        let until = exception::end(&written_until).ok_or_else(|| {
+            let what = format!(
+                "until = {written_until:?} must be a last day (2027-01-31, in UTC) or a time with \
+                 its zone (2027-01-31T18:00:00Z)"
+            );
+            self.error(&entry.until, what)
+        })?;
+        Ok(Exception {
+            of,
+            owner: entry.owner.into_inner(),
+            reason: entry.reason.into_inner(),
+            until,
+            written_until,
+            allow_host_access: entry.allow_host_access,
+        })
+    }
+
+    fn pattern(&self, written: &Spanned<String>) -> Result<RepositoryPattern, ConfigError> {
+        let text = written.get_ref();
+        text.parse().map_err(|e| self.error(written, format!("repository {text:?}: {e}")))
     }
 
     fn authorities(

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::guard::GuardMode;
+use super::scope::Mode;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -30,6 +31,8 @@ pub struct Document {
     pub guard: GuardEntry,
     #[serde(default)]
     pub rules: Vec<RuleEntry>,
+    #[serde(default)]
+    pub exceptions: Vec<Spanned<ExceptionEntry>>,
 }
 
 /// `[trust_configuration]`
@@ -39,6 +42,9 @@ pub struct TrustConfiguration {
     /// Whether anything is enforced. Written out, so that nobody switches it off by
     /// leaving it out.
     pub require_content_trust: bool,
+    /// What is done about what is refused, where no rule says otherwise.
+    #[serde(default)]
+    pub mode: Mode,
     /// Teams a member of each of which must have signed. Empty: any known user.
     #[serde(default)]
     pub require_signature_from: Vec<Spanned<String>>,
@@ -135,10 +141,43 @@ pub struct GuardEntry {
 pub struct RuleEntry {
     /// A repository, or the beginning of some with `/*` or `/**`.
     pub repository: Spanned<String>,
+    /// Teams a member of each of which must have signed.
+    pub require_signature_from: Option<Vec<Spanned<String>>>,
+    /// What is done about what is refused.
+    pub mode: Option<Mode>,
     /// Whether their images may reach the host.
     pub allow_host_access: Option<bool>,
     /// The `offline_grace` of their trust data, in place of the one for all.
     pub offline_grace: Option<GraceEntry>,
+}
+
+/// `[[exceptions]]`: images that may run unsigned for a while.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExceptionEntry {
+    /// One image, by its ID or the digest of its manifest.
+    pub digest: Option<Spanned<String>>,
+    /// A repository, or the beginning of some with `/*` or `/**`.
+    pub repository: Option<Spanned<String>>,
+    /// Who answers for it.
+    pub owner: Spanned<String>,
+    /// What for.
+    pub reason: Spanned<String>,
+    /// Its last day, or the moment it ends.
+    pub until: Spanned<Until>,
+    /// Whether such images may reach the host.
+    #[serde(default)]
+    pub allow_host_access: bool,
+}
+
+/// A date or a time, as TOML has them or as text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Until {
+    /// `2027-01-31`
+    Date(toml::value::Datetime),
+    /// `"2027-01-31"`
+    Text(String),
 }
 
 fn yes() -> bool {

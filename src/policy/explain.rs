@@ -200,7 +200,9 @@ impl Inquiry<'_> {
             .map(|(role, version, expires)| RolePart { role: role.to_string(), version, expires })
             .collect();
         part.left_out = data.left_out().map(|(_, fault)| fault.to_string()).collect();
-        let assessment = Assessment::new(self.policy, data, self.now);
+        let asked: Vec<&Reference> = self.asked.into_iter().collect();
+        let demand = self.policy.demand(data.repository(), &asked);
+        let assessment = Assessment::new(self.policy, demand.clone(), data, self.now);
         part.tags = self.tags(data).into_iter().map(|tag| self.tag(&assessment, tag)).collect();
         let counted: BTreeSet<&str> = part
             .tags
@@ -209,8 +211,8 @@ impl Inquiry<'_> {
             .filter(|signature| signature.objection.is_none())
             .filter_map(|signature| signature.user.as_deref())
             .collect();
-        let of_team = |team: &String| TeamPart {
-            team: team.clone(),
+        let of_team = |team: &&str| TeamPart {
+            team: (*team).to_owned(),
             members: self.policy.members(team).map(ToOwned::to_owned).collect(),
             signed: self
                 .policy
@@ -219,7 +221,7 @@ impl Inquiry<'_> {
                 .map(ToOwned::to_owned)
                 .collect(),
         };
-        part.teams = self.policy.required_teams().iter().map(of_team).collect();
+        part.teams = demand.teams.iter().map(of_team).collect();
     }
 
     /// The tags to tell of: the one asked for, then those released as the image, then those

@@ -8,10 +8,10 @@ use super::evidence::{Bound, Host};
 use super::paths::{clean, is_harmless, is_protected, lies_below};
 use super::reason::Reason;
 use super::rules::Policy;
-use super::verdict::{Grant, Verdict};
-use crate::image::{Repository, RepositoryPattern};
+use super::scope::Mode;
+use super::verdict::{Grant, Leave, Verdict};
+use crate::image::Repository;
 use crate::request::HostAccess;
-use crate::trust::notary::Grace;
 
 /// What is done about access to the host (`[guard] mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -26,37 +26,10 @@ pub enum GuardMode {
     Off,
 }
 
-/// What the policy says about some repositories (`[[rules]]`).
-#[derive(Clone, Debug)]
-pub(super) struct Rule {
-    pub repository: RepositoryPattern,
-    pub allow_host_access: Option<bool>,
-    pub offline_grace: Option<Grace>,
-}
-
 impl Policy {
     /// What is done about access to the host.
     pub fn guard_mode(&self) -> GuardMode {
         self.guard_mode
-    }
-
-    /// Whether the most specific rule for a repository allows access to the host.
-    fn allows_host_access(&self, repository: &Repository) -> bool {
-        self.rule(repository, |rule| rule.allow_host_access).unwrap_or(false)
-    }
-
-    /// What the most specific of the rules for a repository says that say anything about it.
-    pub(super) fn rule<T>(
-        &self,
-        repository: &Repository,
-        says: impl Fn(&Rule) -> Option<T>,
-    ) -> Option<T> {
-        self.rules
-            .iter()
-            .filter(|rule| rule.repository.matches(repository))
-            .filter_map(|rule| Some((rule.repository.specificity(), says(rule)?)))
-            .max_by(|(one, _), (other, _)| one.cmp(other))
-            .map(|(_, said)| said)
     }
 }
 
@@ -81,18 +54,31 @@ pub fn warning(policy: &Policy, verdict: &Verdict, host: &Host) -> Option<String
 }
 
 fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
+    let mut excepted = None;
     let (repository, instead) = match grant {
         Grant::Proven { repository, also, .. } => {
             // Each of several would vouch for the image; none of them alone for this access.
             let (granting, refusing): (Vec<_>, Vec<_>) = std::iter::once(repository)
                 .chain(also)
                 .partition(|repository| policy.allows_host_access(repository));
-            (Some((*refusing.first()?).clone()), granting.first().copied().cloned())
+            // One that enforces is told of first: an audit of the others does not lift it.
+            let enforces = |one: &&&Repository| policy.mode_of(one) == Mode::Enforce;
+            let refusing = refusing.iter().find(enforces).or(refusing.first())?;
+            (Some((*refusing).clone()), granting.first().copied().cloned())
+        }
+        Grant::Excused { leave: Leave::Exception(exception), .. }
+            if exception.allow_host_access =>
+        {
+            return None;
+        }
+        Grant::Excused { leave: Leave::Exception(exception), .. } => {
+            excepted = Some(exception.owner.clone());
+            (None, None)
         }
         // That there is no image is no excuse: one may come before the engine looks. Its
         // container would be removed at once, but engines read files through a container's
         // binds without its being started (`GET /containers/ID/archive`).
-        Grant::NotJudged | Grant::NothingThere => (None, None),
+        Grant::NotJudged | Grant::NothingThere | Grant::Excused { .. } => (None, None),
     };
     if let Some(cause) = &host.unknown {
         return Some(Reason::HostUnknown { cause: cause.clone() });
@@ -102,7 +88,7 @@ fn objection(policy: &Policy, grant: &Grant, host: &Host) -> Option<Reason> {
     access.extend(nested(host));
     access.sort();
     access.dedup();
-    (!access.is_empty()).then_some(Reason::HostAccess { repository, instead, access })
+    (!access.is_empty()).then_some(Reason::HostAccess { repository, instead, excepted, access })
 }
 
 fn is_harmful(access: &HostAccess, host: &Host) -> bool {

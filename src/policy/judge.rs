@@ -23,7 +23,7 @@ pub fn judge(policy: &Policy, subject: &Subject, evidence: &Evidence, now: Times
         Subject::Pull(reference) => case.pull(reference),
         Subject::Name(reference) | Subject::Service(reference) => case.named(reference),
         Subject::Create { written, image } => case.create(written, image),
-        Subject::Tag(written) => case.tag(written),
+        Subject::Tag { written, name } => case.tag(written, name),
         Subject::Container(container) => case.container(container),
         Subject::Running(container) => match case.container(container) {
             // Whether its image is signed was judged when it started; here it only tells
@@ -83,7 +83,7 @@ impl Case<'_> {
         let found =
             self.evidence.trust.iter().find(|(repository, _)| *repository == reference.repository);
         let (repository, data) = found.ok_or(Reason::Internal)?;
-        let assessment = self.assessment(repository, data, &reference.to_string())?;
+        let assessment = self.assessment(repository, data, &reference.to_string(), &[])?;
         match (&reference.tag, reference.digest) {
             (_, Some(digest)) => {
                 let covering = self.evidence.covering(&Identity::named(digest));
@@ -98,7 +98,7 @@ impl Case<'_> {
     /// will have to be pulled for it.
     fn create(&self, written: &str, image: &ImageName) -> Result<Grant, Reason> {
         match (&self.evidence.held, image) {
-            (Held::Image(held), _) => self.held(held),
+            (Held::Image(held), _) => self.held(held, None),
             (Held::Absent, ImageName::Named(reference)) => self.named(reference),
             (Held::Absent, ImageName::Id(_)) => Ok(Grant::NothingThere),
             (Held::Unknown(cause), _) => Err(Reason::Engine { cause: cause.clone() }),
@@ -107,10 +107,10 @@ impl Case<'_> {
         }
     }
 
-    /// An image that is to get a name: by what it is.
-    fn tag(&self, written: &str) -> Result<Grant, Reason> {
+    /// An image that is to get a name: by what it is, and by what that name promises.
+    fn tag(&self, written: &str, name: &Repository) -> Result<Grant, Reason> {
         match &self.evidence.held {
-            Held::Image(held) => self.held(held),
+            Held::Image(held) => self.held(held, Some(name)),
             // The engine says so, and no name moves.
             Held::Absent => Ok(Grant::NothingThere),
             Held::Unknown(cause) => Err(Reason::Engine { cause: cause.clone() }),
@@ -122,7 +122,7 @@ impl Case<'_> {
     /// A container that exists: by the image it was made of.
     fn container(&self, container: &str) -> Result<Grant, Reason> {
         match &self.evidence.held {
-            Held::Image(held) => self.held(held),
+            Held::Image(held) => self.held(held, None),
             // The engine would say so too; but a container of that name may turn up
             // between its looking and ours.
             Held::Absent => Err(Reason::NothingThere { what: format!("container {container}") }),
@@ -136,16 +136,21 @@ impl Case<'_> {
     /// several refusals the most telling is told, the first of equals.
     ///
     /// Where the repository it is asked for by proves it, that is the one that counts. Else
-    /// all that prove it do, in order of name: the engine's order is nobody's choice.
-    fn held(&self, image: &HeldImage) -> Result<Grant, Reason> {
+    /// all that prove it do, in order of name: the engine's order is nobody's choice. What the
+    /// name it is asked for by demands has to be met whoever proves it, and so has what the
+    /// name demands that it is to get.
+    fn held(&self, image: &HeldImage, to_be: Option<&Repository>) -> Result<Grant, Reason> {
         let called = called(image);
         let covering = self.evidence.covering(&Identity::held(image));
         let reference = called.as_ref().map_or(image.called.clone(), ToString::to_string);
+        let to_be =
+            to_be.map(|name| Reference { repository: name.clone(), tag: None, digest: None });
+        let asked: Vec<&Reference> = called.iter().chain(&to_be).collect();
         let mut proven = BTreeMap::new();
         let mut told: Option<Reason> = None;
         for (repository, data) in &self.evidence.trust {
             let outcome = self
-                .assessment(repository, data, &reference)
+                .assessment(repository, data, &reference, &asked)
                 .and_then(|assessment| assessment.held(image, &covering, called.as_ref()));
             match outcome {
                 Ok(grant) if called.as_ref().is_some_and(|one| one.repository == *repository) => {
@@ -197,11 +202,15 @@ impl Case<'_> {
         repository: &Repository,
         data: &'a Result<Arc<TrustData>, Gap>,
         reference: &str,
+        asked: &[&Reference],
     ) -> Result<Assessment<'a>, Reason> {
         let reference = reference.to_owned();
         match data {
             Ok(data) => match data.check_within(self.now, self.evidence.grace(repository)) {
-                Ok(()) => Ok(Assessment::new(self.policy, data, self.now)),
+                Ok(()) => {
+                    let demand = self.policy.demand(repository, asked);
+                    Ok(Assessment::new(self.policy, demand, data, self.now))
+                }
                 Err(fault) => Err(Reason::TrustData { repository: repository.clone(), fault }),
             },
             Err(Gap::NoTrustData) => Err(Reason::NoTrustData { reference }),

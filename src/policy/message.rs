@@ -11,7 +11,7 @@ use std::fmt::{self, Write};
 use super::evidence::Gap;
 use super::holder::Bar;
 use super::reason::{Found, Place, Reason};
-use super::verdict::{Doubt, Refusal, Signer};
+use super::verdict::{Doubt, Leave, Refusal, Signer};
 use crate::image::{Reference, Repository};
 use crate::request::HostAccess;
 use crate::trust::notary::{Fault, Objection};
@@ -30,7 +30,41 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason().fmt(f)
+        self.reason().fmt(f)?;
+        if let Some(ended) = self.ended() {
+            write!(
+                f,
+                "\n  ended: the exception of {} for {} ended on {} ({})",
+                ended.owner.escape_debug(),
+                ended.of,
+                ended.written_until,
+                ended.reason.escape_debug()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Why something goes on, before the reason for which it would not.
+impl fmt::Display for Leave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Audit { rule: None } => f.write_str("mode = \"audit\" lets it pass"),
+            Self::Audit { rule: Some(rule) } => {
+                write!(f, "mode = \"audit\" of the rule for {rule} lets it pass")
+            }
+            Self::Exception(exception) => write!(
+                f,
+                "the exception of {} for {} lets it pass until {} ({})",
+                exception.owner.escape_debug(),
+                exception.of,
+                exception.written_until,
+                exception.reason.escape_debug()
+            ),
+            Self::BreakGlass { reason, until } => {
+                write!(f, "the glass is broken until {until} ({})", reason.escape_debug())
+            }
+        }
     }
 }
 
@@ -88,6 +122,7 @@ impl Reason {
                 "containers keep their names while one is being started or changed by its name"
                     .to_owned()
             }
+            Self::Message { fault } => fault.clone(),
             Self::NothingThere { what } => format!("no such {what}"),
             Self::Internal => {
                 "countersign failed while it decided, so the call is refused".to_owned()
@@ -99,7 +134,7 @@ impl Reason {
     fn details(&self) -> Vec<String> {
         match self {
             Self::SignatureMissing(short) => vec![
-                missing(&short.reference, &short.teams),
+                missing(&short.reference, &short.teams) + &promised(short.asked.as_deref()),
                 signed_by(&short.signers) + &besides(&short.left_out),
                 remedy(&short.reference, &short.teams, &short.signers),
             ],
@@ -149,9 +184,9 @@ impl Reason {
                     .to_owned(),
                 "to do: push it to a registered registry, have it signed there, and pull it".to_owned(),
             ],
-            Self::NoImage { .. } => vec![
-                "to do: remove it, and make one of a signed image instead".to_owned(),
-            ],
+            Self::NoImage { .. } => {
+                vec!["to do: remove it, and make one of a signed image instead".to_owned()]
+            }
             Self::Unregistered { host } => vec![format!(
                 "to do: use an image of a registered registry, or have the operator add {host} \
                  as a [[registries]] entry of countersign.toml"
@@ -161,8 +196,8 @@ impl Reason {
                 "to do: if that is meant, the operator can allow it with `{permission} = true` in \
                  the [api] section of countersign.toml"
             )],
-            Self::HostAccess { repository, instead, access } => {
-                host_access(repository.as_ref(), instead.as_ref(), access)
+            Self::HostAccess { repository, instead, excepted, access } => {
+                host_access(repository.as_ref(), instead.as_ref(), excepted.as_deref(), access)
             }
             Self::TrustData { fault, .. } => vec![format!("to do: {}", mend(fault))],
             Self::Unavailable { remedy, .. } => vec![
@@ -188,6 +223,9 @@ impl Reason {
                 "to do: try again, or call it by its whole ID (`docker ps --all --no-trunc`)".to_owned(),
             ],
             Self::StartUnderWay => vec!["to do: try again when that is done".to_owned()],
+            Self::Message { .. } => vec![
+                "to do: try again; if it stays so, report it with the engine's version".to_owned(),
+            ],
             Self::NothingThere { .. } => Vec::new(),
             Self::Internal => vec![
                 "to do: see countersign's log, and report it: this is a bug".to_owned(),
@@ -207,25 +245,33 @@ fn asked(access: &[HostAccess]) -> String {
 fn host_access(
     repository: Option<&Repository>,
     instead: Option<&Repository>,
+    excepted: Option<&str>,
     access: &[HostAccess],
 ) -> Vec<String> {
     let danger = access.first().map(|one| format!("danger: with that it could {}", one.would()));
-    let remedy = match (repository, instead) {
-        (_, Some(instead)) => format!(
-            "to do: leave it out; or ask for the image by its name in {instead}, whose rule \
-             allows this"
+    let open = match (excepted, instead, repository) {
+        (Some(owner), ..) => format!(
+            "have the operator set allow_host_access = true in the [[exceptions]] entry of {}, \
+             which lets this image run",
+            owner.escape_debug()
         ),
-        (Some(repository), None) => format!(
-            "to do: leave it out; or have the operator add to countersign.toml: [[rules]] with \
-             repository = \"{repository}\" and allow_host_access = true"
-        ),
-        (None, None) => {
-            "to do: leave it out; or mount it in a container whose repository a [[rules]] \
-                 entry of countersign.toml names, with allow_host_access = true"
-                .to_owned()
+        (_, Some(instead), _) => {
+            format!("ask for the image by its name in {instead}, whose rule allows this")
         }
+        (_, _, Some(repository)) => format!(
+            "have the operator add to countersign.toml: [[rules]] with repository = \
+             \"{repository}\" and allow_host_access = true"
+        ),
+        (None, None, None) => "mount it in a container whose repository a [[rules]] entry of \
+             countersign.toml names, with allow_host_access = true"
+            .to_owned(),
     };
-    danger.into_iter().chain([remedy]).collect()
+    danger.into_iter().chain([format!("to do: leave it out; or {open}")]).collect()
+}
+
+/// Whose name wants more than what vouches for the image.
+fn promised(asked: Option<&str>) -> String {
+    asked.map(|name| format!(", since it is to run as {name}")).unwrap_or_default()
 }
 
 fn missing(reference: &str, teams: &[(String, Vec<String>)]) -> String {

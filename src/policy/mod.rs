@@ -10,6 +10,7 @@
 //! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
 //!   last (`guard`, `paths`).
 //! - [`explain`]: the same evidence, told as a tree for people.
+//! - [`lenient`]: what may go on although it is refused: exceptions, and audit.
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
 mod assess;
@@ -18,16 +19,19 @@ mod build;
 mod document;
 mod ends;
 mod evidence;
+mod exception;
 mod explain;
 mod freshness;
 mod guard;
 mod holder;
 mod judge;
+mod lenience;
 mod message;
 mod paths;
 mod plan;
 mod reason;
 mod rules;
+mod scope;
 mod survey;
 mod verdict;
 
@@ -37,15 +41,18 @@ pub use ends::{
     End, Ending, authority_ending, day, registry_endings, role_ending, user_key_ending,
 };
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
+pub use exception::{Excepted, Exception};
 pub use explain::{
     Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart, explain,
 };
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
 pub use judge::{judge, next_change};
+pub use lenience::{lenient, lenient_unseen, rule};
 pub use paths::{clean, is_protected};
 pub use plan::{Plan, Subject, plan, previous, repositories};
 pub use reason::{Blame, Found, Place, Reason, Shortfall};
 pub use rules::{DockerConfig, Policy, Proxy, Registry};
+pub use scope::Mode;
 pub use survey::{TeamState, UserKeyState};
-pub use verdict::{Doubt, Grant, Refusal, Signer, Verdict};
+pub use verdict::{Doubt, Grant, Leave, Refusal, Signer, Verdict};

@@ -26,7 +26,12 @@ pub enum Subject {
     /// What the registry would serve under a name.
     Pull(Reference),
     /// The image that the engine holds under a name or ID, to get a name that people trust.
-    Tag(String),
+    Tag {
+        /// As the caller spelled it, which is what the engine resolves.
+        written: String,
+        /// The repository of the name that it is to get.
+        name: Repository,
+    },
     /// The image that the engine holds, or would have to pull, under a name or ID.
     Create {
         /// As the caller spelled it, which is what the engine resolves.
@@ -83,7 +88,7 @@ pub fn plan(policy: &Policy, intent: Result<Intent, request::Refusal>) -> Plan {
         Intent::ExecStart { exec, .. } => prove(Subject::Exec(exec)),
         Intent::Pull(reference) => prove(Subject::Pull(reference)),
         Intent::Tag { name, .. } if !policy.guards_name(&name) => allow(),
-        Intent::Tag { written, .. } => prove(Subject::Tag(written)),
+        Intent::Tag { written, name } => prove(Subject::Tag { written, name }),
         Intent::Create { image, written, access } => {
             Plan::Prove(Subject::Create { written, image }, access)
         }

@@ -68,6 +68,8 @@ pub enum Reason {
         repository: Option<Repository>,
         /// Another one that proves it too, and that a rule names: under its name, it may.
         instead: Option<Repository>,
+        /// Whose exception lets the image run, and not have this.
+        excepted: Option<String>,
         /// All that is asked for and may not be had.
         access: Vec<HostAccess>,
     },
@@ -114,6 +116,11 @@ pub enum Reason {
     },
     /// A rename, while such a call is under way.
     StartUnderWay,
+    /// The engine's own message about the call cannot be read.
+    Message {
+        /// What is wrong, as a sentence.
+        fault: String,
+    },
     /// The engine has no such container or service.
     NothingThere {
         /// What it has none of.
@@ -133,6 +140,9 @@ pub struct Shortfall {
     /// The required teams of which nobody signed, with their members. Empty where any
     /// known user would do, and none signed.
     pub teams: Vec<(String, Vec<String>)>,
+    /// The name the image is asked for by, where the rule for that wants more than the rule
+    /// for what vouches for it.
+    pub asked: Option<String>,
     /// Who did sign.
     pub signers: Vec<Signer>,
     /// What of the trust data could not be relied on, and why.
@@ -195,6 +205,7 @@ impl Reason {
             Self::HostUnknown { .. } => "host-unknown",
             Self::RenameUnderWay { .. } => "rename-under-way",
             Self::StartUnderWay => "start-under-way",
+            Self::Message { .. } => "message-malformed",
             Self::NothingThere { .. } => "nothing-there",
             Self::Internal => "internal",
         }
@@ -215,6 +226,7 @@ impl Reason {
             Self::Request(_)
             | Self::RenameUnderWay { .. }
             | Self::StartUnderWay
+            | Self::Message { .. }
             | Self::NothingThere { .. } => Blame::Request,
             Self::TrustData { .. }
             | Self::Unavailable { .. }
@@ -244,8 +256,36 @@ impl Reason {
             | Self::NotPermitted { .. }
             | Self::RenameUnderWay { .. }
             | Self::StartUnderWay
+            | Self::Message { .. }
             | Self::HostAccess { .. }
             | Self::NothingThere { .. } => 3,
+        }
+    }
+
+    /// Whether it is for the image's signatures alone that something is refused, or for want
+    /// of knowing them: what an exception can lift.
+    pub(super) fn is_about_signatures(&self) -> bool {
+        match self {
+            Self::OtherImage { .. }
+            | Self::NoTrustData { .. }
+            | Self::NotSigned { .. }
+            | Self::SignatureMissing(_)
+            | Self::Unnamed { .. }
+            | Self::Unregistered { .. }
+            | Self::TrustData { .. }
+            | Self::Unavailable { .. }
+            | Self::Unread { .. } => true,
+            Self::NoImage { .. }
+            | Self::Request(_)
+            | Self::NotPermitted { .. }
+            | Self::HostAccess { .. }
+            | Self::Engine { .. }
+            | Self::HostUnknown { .. }
+            | Self::RenameUnderWay { .. }
+            | Self::StartUnderWay
+            | Self::Message { .. }
+            | Self::NothingThere { .. }
+            | Self::Internal => false,
         }
     }
 

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::document::OnViolation;
+use super::exception::Exception;
 use super::freshness::Freshness;
-use super::guard::{GuardMode, Rule};
+use super::guard::GuardMode;
+use super::scope::{Mode, Rule};
 use crate::image::Repository;
 use crate::request::Permission;
 use crate::trust::KeyId;
@@ -18,6 +20,7 @@ use crate::trust::notary::RootPolicy;
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(super) enforced: bool,
+    pub(super) mode: Mode,
     pub(super) required_teams: Vec<String>,
     pub(super) registries: Vec<Registry>,
     pub(super) teams: BTreeMap<String, BTreeSet<String>>,
@@ -28,6 +31,8 @@ pub struct Policy {
     pub(super) allowed: BTreeSet<Permission>,
     pub(super) guard_mode: GuardMode,
     pub(super) rules: Vec<Rule>,
+    pub(super) exceptions: Vec<Exception>,
+    pub(super) fingerprint: String,
     pub(super) freshness: Freshness,
 }
 
@@ -116,7 +121,7 @@ impl Policy {
         self.users.len()
     }
 
-    /// The teams that must have signed.
+    /// The teams that must have signed, where no rule says otherwise.
     pub fn required_teams(&self) -> &[String] {
         &self.required_teams
     }
@@ -130,12 +135,18 @@ impl Policy {
         self.allowed.contains(&permission)
     }
 
-    /// Whether a name of this repository may stand for signed images alone: where its
-    /// registry is registered, and unless calls are allowed that give names unseen.
+    /// What tells this policy from others: the beginning of a hash of the file and of all that
+    /// it names.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether a name of this repository may stand for signed images alone: where the policy
+    /// says anything of it, and unless calls are allowed that give names unseen.
     pub(super) fn guards_name(&self, repository: &Repository) -> bool {
         use Permission::{Build, Commit, Import, Load};
         let free = [Build, Commit, Import, Load].into_iter().any(|one| self.allows(one));
-        !free && self.registry(repository.host()).is_some()
+        !free && self.knows(repository)
     }
 
     /// The teams of a user, in order of name.

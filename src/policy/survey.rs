@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::build::ALLOWED_BY_DEFAULT;
 use super::holder::{Bar, Holder, listed_bar};
 use super::rules::Policy;
+use super::scope::Mode;
 use crate::image::RepositoryPattern;
 use crate::request::Permission;
 use crate::trust::certificate::Certificate;
@@ -59,10 +60,16 @@ impl Policy {
             self.user_keys(now).filter(|key| key.bar.is_none()).map(|key| key.user).collect();
         self.teams.iter().map(move |(name, members)| TeamState {
             name,
-            required: self.required_teams.contains(name),
+            required: self.demanded().any(|team| team == name),
             members,
             can_sign: members.iter().any(|member| certified || able.contains(member.as_str())),
         })
+    }
+
+    /// The teams that must have signed for some repository or other.
+    fn demanded(&self) -> impl Iterator<Item = &String> {
+        let own = self.rules.iter().filter_map(|rule| rule.required_teams.as_ref());
+        own.flatten().chain(&self.required_teams)
     }
 
     /// The user who holds a key, and why it does not count now, if so.
@@ -85,6 +92,11 @@ impl Policy {
             .iter()
             .filter(|rule| rule.allow_host_access == Some(true))
             .map(|rule| &rule.repository)
+    }
+
+    /// The repositories for which `[[rules]]` says that what is refused is let pass.
+    pub fn audited(&self) -> impl Iterator<Item = &RepositoryPattern> {
+        self.rules.iter().filter(|rule| rule.mode == Some(Mode::Audit)).map(|rule| &rule.repository)
     }
 
     /// What `[api]` allows that is denied by default.

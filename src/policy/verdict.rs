@@ -1,8 +1,11 @@
 //! What was decided.
 
+use jiff::Timestamp;
+
+use super::exception::Exception;
 use super::holder::Bar;
 use super::reason::Reason;
-use crate::image::{Digest, Repository};
+use crate::image::{Digest, Repository, RepositoryPattern};
 use crate::trust::KeyId;
 use crate::trust::notary::Objection;
 
@@ -22,6 +25,13 @@ pub enum Grant {
     NotJudged,
     /// The engine has nothing by that name or ID, and will say so itself.
     NothingThere,
+    /// It is refused, and may go on all the same.
+    Excused {
+        /// Why it is refused.
+        refusal: Refusal,
+        /// Why it may go on.
+        leave: Leave,
+    },
     /// It was proven.
     Proven {
         /// By the trust data of this repository.
@@ -38,10 +48,31 @@ pub enum Grant {
     },
 }
 
+/// Why something may go on that the policy refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// `mode = "audit"`.
+    Audit {
+        /// Of this rule; of the whole policy where there is none.
+        rule: Option<RepositoryPattern>,
+    },
+    /// An exception.
+    Exception(Exception),
+    /// Somebody broke the glass.
+    BreakGlass {
+        /// Why, as they said.
+        reason: String,
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
 /// That something may not go on, and why.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     reason: Box<Reason>,
+    /// An exception that let it go on until it ended.
+    ended: Option<Box<Exception>>,
 }
 
 /// Somebody's signature on the tag in question.
@@ -75,7 +106,18 @@ pub enum Doubt {
 impl Refusal {
     /// A refusal for this reason.
     pub fn new(reason: Reason) -> Self {
-        Self { reason: Box::new(reason) }
+        Self { reason: Box::new(reason), ended: None }
+    }
+
+    /// The same, where an exception applied until it ended.
+    #[must_use]
+    pub(super) fn after(self, ended: Option<&Exception>) -> Self {
+        Self { ended: ended.cloned().map(Box::new), ..self }
+    }
+
+    /// The exception that let it go on until it ended, if there was one.
+    pub fn ended(&self) -> Option<&Exception> {
+        self.ended.as_deref()
     }
 
     /// Why.
@@ -90,12 +132,39 @@ impl Verdict {
         matches!(self, Self::Allow(_))
     }
 
-    /// A stable word for it: `signed`, `not-judged`, `nothing-there`, or the reason's.
+    /// Why the policy refuses it, whether or not it may go on all the same.
+    pub fn refused(&self) -> Option<&Refusal> {
+        match self {
+            Self::Deny(refusal) | Self::Allow(Grant::Excused { refusal, .. }) => Some(refusal),
+            Self::Allow(_) => None,
+        }
+    }
+
+    /// Why it may go on although the policy refuses it.
+    pub fn leave(&self) -> Option<&Leave> {
+        if let Self::Allow(Grant::Excused { leave, .. }) = self { Some(leave) } else { None }
+    }
+
+    /// What enforcement would say: neither an audit nor broken glass lets anything go on.
+    #[must_use]
+    pub fn enforced(self) -> Self {
+        match self {
+            Self::Allow(Grant::Excused {
+                refusal,
+                leave: Leave::Audit { .. } | Leave::BreakGlass { .. },
+            }) => Self::Deny(refusal),
+            other => other,
+        }
+    }
+
+    /// A stable word for it: `signed`, `not-judged`, `nothing-there`, `audit`, `exception`,
+    /// `break-glass`, or the reason's.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Allow(Grant::NotJudged) => "not-judged",
             Self::Allow(Grant::NothingThere) => "nothing-there",
             Self::Allow(Grant::Proven { .. }) => "signed",
+            Self::Allow(Grant::Excused { leave, .. }) => leave.code(),
             Self::Deny(refusal) => refusal.reason.code(),
         }
     }
@@ -104,8 +173,7 @@ impl Verdict {
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Self::Allow(Grant::Proven { digest, .. }) => Some(*digest),
-            Self::Allow(_) => None,
-            Self::Deny(refusal) => refusal.reason.digest(),
+            _ => self.refused().and_then(|refusal| refusal.reason.digest()),
         }
     }
 
@@ -113,16 +181,23 @@ impl Verdict {
     pub fn signers(&self) -> &[Signer] {
         match self {
             Self::Allow(Grant::Proven { signers, .. }) => signers,
-            Self::Allow(_) => &[],
-            Self::Deny(refusal) => refusal.reason.signers(),
+            _ => self.refused().map_or(&[], |refusal| refusal.reason.signers()),
         }
     }
 
     /// The required teams of which nobody signed.
     pub fn missing_teams(&self) -> Vec<&str> {
+        self.refused().map(|refusal| refusal.reason.missing_teams()).unwrap_or_default()
+    }
+}
+
+impl Leave {
+    /// A stable word for it.
+    pub fn code(&self) -> &'static str {
         match self {
-            Self::Deny(refusal) => refusal.reason.missing_teams(),
-            Self::Allow(_) => Vec::new(),
+            Self::Audit { .. } => "audit",
+            Self::Exception(_) => "exception",
+            Self::BreakGlass { .. } => "break-glass",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::gate::{Decision, Phases};
+use crate::gate::{Decision, Generation, Phases};
 use crate::image::ContainerId;
 use crate::policy::{Grant, Reason, Signer, Verdict};
 use crate::request::Call;
@@ -66,6 +66,15 @@ pub struct Entry {
     pub verdict: &'static str,
     /// Why, in one word.
     pub code: &'static str,
+    /// The refusal's code, where `code` says by whose leave it goes on all the same: `audit`,
+    /// `exception`, `break-glass`.
+    pub would: Option<&'static str>,
+    /// By whose leave, in one sentence.
+    pub leave: Option<String>,
+    /// The `[[rules]]` entry that counted, as it is written.
+    pub rule: Option<String>,
+    /// The generation of the policy that decided.
+    pub policy: Option<String>,
     /// Why, in one sentence. None where the sentence could quote a body or a query.
     pub reason: Option<String>,
     /// The digest that was proven; or is released, and not proven.
@@ -131,8 +140,12 @@ impl Entry {
                 .map(|one| text(one)),
             container: about.container.map(ToString::to_string),
             killed: about.killed,
-            verdict: if verdict.is_allow() { "allow" } else { "deny" },
+            verdict: outcome(verdict),
             code: verdict.code(),
+            would: would(verdict),
+            leave: verdict.leave().map(|leave| text(&leave.to_string())),
+            rule: decision.rule.as_deref().map(text),
+            policy: None,
             reason: reason(verdict),
             digest: verdict.digest().map(|digest| digest.to_string()),
             repository,
@@ -145,38 +158,9 @@ impl Entry {
         }
     }
 
-    /// The record of a message that could not be read, or whose decision failed.
-    pub(super) fn failed(
-        (id, time): (String, Timestamp),
-        code: &'static str,
-        reason: &str,
-        duration: Duration,
-    ) -> Self {
-        let about = About::of(Asked::Unreadable);
-        Self {
-            time,
-            id,
-            event: about.event,
-            user: None,
-            authn: None,
-            method: None,
-            path: None,
-            verb: "unread",
-            subject: None,
-            container: None,
-            killed: false,
-            verdict: "deny",
-            code,
-            reason: Some(text(reason)),
-            digest: None,
-            repository: None,
-            tag: None,
-            signers: Vec::new(),
-            missing_teams: Vec::new(),
-            notes: Vec::new(),
-            duration,
-            phases: Phases::default(),
-        }
+    /// The same, with the policy that decided.
+    pub(super) fn by(self, policy: &Generation) -> Self {
+        Self { policy: Some(policy.to_string()), ..self }
     }
 }
 
@@ -213,15 +197,22 @@ impl<'c> About<'c> {
     }
 }
 
-/// The first line of a refusal. What is said of a call that cannot be read quotes it, so
-/// that stays in the log.
+/// The verdict in one word.
+pub(super) fn outcome(verdict: &Verdict) -> &'static str {
+    if verdict.is_allow() { "allow" } else { "deny" }
+}
+
+/// The code of a refusal that goes on all the same.
+pub(super) fn would(verdict: &Verdict) -> Option<&'static str> {
+    verdict.leave().and(verdict.refused()).map(|refusal| refusal.reason().code())
+}
+
+/// The first line of a refusal, excused or not. What is said of a call that cannot be read
+/// quotes it, so that stays in the log.
 fn reason(verdict: &Verdict) -> Option<String> {
-    match verdict {
-        Verdict::Deny(refusal) if !matches!(refusal.reason(), Reason::Request(_)) => {
-            Some(text(&refusal.summary()))
-        }
-        _ => None,
-    }
+    let refusal = verdict.refused()?;
+    let quotes = matches!(refusal.reason(), Reason::Request(_));
+    (!quotes).then(|| text(&refusal.summary()))
 }
 
 /// The path, to know the call by. A query may hold secrets (build arguments, say); what it

@@ -60,8 +60,16 @@ fn datagram(entry: &Entry) -> Vec<u8> {
     let mut fields = Fields(Vec::with_capacity(2048));
     fields.add("MESSAGE", &message(entry));
     fields.add("MESSAGE_ID", MESSAGE_ID);
-    // A refusal is to be noticed; whatever else was decided is information.
-    fields.add("PRIORITY", if entry.verdict == "deny" { "5" } else { "6" });
+    // A refusal is to be noticed, and what passes by leave alone all the more; whatever else was
+    // decided is information.
+    fields.add(
+        "PRIORITY",
+        match (entry.verdict, entry.would) {
+            (_, Some(_)) => "4",
+            ("deny", None) => "5",
+            _ => "6",
+        },
+    );
     fields.add("SYSLOG_IDENTIFIER", "countersign");
     let optional = [
         ("COUNTERSIGN_USER", &entry.user),
@@ -71,6 +79,9 @@ fn datagram(entry: &Entry) -> Vec<u8> {
         ("COUNTERSIGN_SUBJECT", &entry.subject),
         ("COUNTERSIGN_CONTAINER", &entry.container),
         ("COUNTERSIGN_REASON", &entry.reason),
+        ("COUNTERSIGN_LEAVE", &entry.leave),
+        ("COUNTERSIGN_RULE", &entry.rule),
+        ("COUNTERSIGN_POLICY", &entry.policy),
         ("COUNTERSIGN_DIGEST", &entry.digest),
         ("COUNTERSIGN_REPOSITORY", &entry.repository),
         ("COUNTERSIGN_TAG", &entry.tag),
@@ -84,6 +95,9 @@ fn datagram(entry: &Entry) -> Vec<u8> {
         if let Some(value) = value {
             fields.add(name, value);
         }
+    }
+    if let Some(would) = entry.would {
+        fields.add("COUNTERSIGN_WOULD", would);
     }
     if entry.killed {
         fields.add("COUNTERSIGN_KILLED", "1");
@@ -117,6 +131,9 @@ fn message(entry: &Entry) -> String {
         let _ = write!(text, " {}", part.escape_debug());
     }
     let _ = write!(text, ": {}", entry.code);
+    if let Some(would) = entry.would {
+        let _ = write!(text, ", would be {would}");
+    }
     if let Some(reason) = &entry.reason {
         let _ = write!(text, ": {}", reason.escape_debug());
     }

@@ -1,7 +1,6 @@
 //! Counters and histograms, for Prometheus.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -11,9 +10,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::entry::{outcome, would};
 use super::observed::Observer;
 use super::writer::Tally;
-use crate::gate::{Decision, Gate};
+use crate::gate::{Decision, SharedGate};
 use crate::policy::{Grant, Verdict};
 
 /// Labels whose names and values are words of this program: there are never many.
@@ -30,6 +30,7 @@ pub struct Metrics {
     passes: Counter,
     decisions: Family<Labels<3>, Counter>,
     durations: Family<Labels<1>, Histogram, fn() -> Histogram>,
+    excused: Family<Labels<2>, Counter>,
     containers: Family<Labels<2>, Counter>,
     open_door: Gauge,
     pub(super) records: Tally,
@@ -42,7 +43,7 @@ impl Metrics {
         let decisions = Family::<Labels<3>, Counter>::default();
         let durations: Family<Labels<1>, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
-        let containers = Family::default();
+        let (excused, containers) = (Family::default(), Family::default());
         let (open_door, build) =
             (Gauge::default(), Family::<Vec<(&str, String)>, Gauge>::default());
         let records = Tally::default();
@@ -59,6 +60,11 @@ impl Metrics {
             "How long judged decisions took, by phase",
             Unit::Seconds,
             durations.clone(),
+        );
+        registry.register(
+            "excused",
+            "Decisions to let pass what is refused, by whose leave and by the refusal's code",
+            excused.clone(),
         );
         registry.register(
             "containers",
@@ -82,12 +88,12 @@ impl Metrics {
             records.failed.clone(),
         );
         open_door.set(-1);
-        Self { registry, passes, decisions, durations, containers, open_door, records }
+        Self { registry, passes, decisions, durations, excused, containers, open_door, records }
     }
 
     /// Has a gate looked at, too, at each scrape.
     #[must_use]
-    pub fn observing(mut self, gate: Arc<Gate>) -> Self {
+    pub fn observing(mut self, gate: SharedGate) -> Self {
         self.registry.register_collector(Box::new(Observer(gate)));
         self
     }
@@ -95,8 +101,8 @@ impl Metrics {
     /// Counts a decision.
     pub(super) fn decided(&self, decision: &Decision, read: Duration, total: Duration) {
         let verdict = &decision.verdict;
-        let outcome = if verdict.is_allow() { "allow" } else { "deny" };
-        self.count(decision.word, outcome, verdict.code());
+        self.count(decision.word, outcome(verdict), verdict.code());
+        self.excused(verdict);
         if matches!(verdict, Verdict::Allow(Grant::NotJudged)) {
             return;
         }
@@ -116,6 +122,13 @@ impl Metrics {
 
     pub(super) fn count(&self, verb: &'static str, verdict: &'static str, code: &'static str) {
         self.decisions.get_or_create(&labels(verb, verdict, code)).inc();
+    }
+
+    /// Counts what would have been refused.
+    pub(super) fn excused(&self, verdict: &Verdict) {
+        if let (Some(leave), Some(code)) = (verdict.leave(), would(verdict)) {
+            self.excused.get_or_create(&[("leave", leave.code()), ("code", code)]).inc();
+        }
     }
 
     /// Counts a container that was told of.

@@ -1,7 +1,6 @@
 //! What the gate shows of itself, asked for at each scrape.
 
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
@@ -9,11 +8,11 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use crate::gate::{Gate, Observed};
+use crate::gate::{Observed, SharedGate};
 use crate::source;
 
-/// A gate that is looked at, at each scrape.
-pub(super) struct Observer(pub Arc<Gate>);
+/// The gate in force, looked at at each scrape.
+pub(super) struct Observer(pub SharedGate);
 
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,7 +23,7 @@ impl fmt::Debug for Observer {
 impl Collector for Observer {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = source::now();
-        encode(&self.0.observe(now), encoder)
+        encode(&self.0.current().observe(now), encoder)
     }
 }
 
@@ -74,6 +73,28 @@ fn encode(seen: &Observed, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         "certificate_expiry_timestamp",
         "When the first certificate of a kind ends that the policy names",
         seen.certificates.iter().map(|(kind, end)| ([("kind", *kind)], end.as_second())),
+    )?;
+    shown.gauges::<0>(
+        "policy_generation",
+        "How many policies were in force since the start, this one included",
+        [([], signed(seen.generation))].into_iter(),
+    )?;
+    shown.gauges::<0>(
+        "audits",
+        "1 where the policy as a whole is audited alone, and one more for each rule that is",
+        [([], signed(seen.audits))].into_iter(),
+    )?;
+    shown.gauges(
+        "exceptions",
+        "Exceptions of the policy, by whether they are in force or have ended",
+        [("in-force", seen.exceptions.0), ("ended", seen.exceptions.1)]
+            .into_iter()
+            .map(|(state, count)| ([("state", state)], signed(count))),
+    )?;
+    shown.gauges::<0>(
+        "break_glass",
+        "1 while everything is let pass by countersign breakglass",
+        [([], i64::from(seen.is_glass_broken))].into_iter(),
     )?;
     shown.counters::<0>(
         "grace_uses",

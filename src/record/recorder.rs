@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tracing::{Level, debug, error, info, warn};
 
 use super::destination::Destination;
-use super::entry::{Asked, Entry, in_micros, path, text};
+use super::entry::{Asked, Entry, in_micros, outcome, path, text, would};
 use super::file::Appended;
 use super::journal::{self, Journal};
 use super::metrics::Metrics;
 use super::writer::{Sink, Writer};
-use crate::gate::Decision;
+use crate::gate::{Decision, Generation};
 use crate::image::ContainerId;
-use crate::policy::{Grant, Reason, Verdict};
+use crate::policy::{Grant, Refusal, Verdict};
 use crate::source;
 
 /// What is recorded, and where.
@@ -73,7 +73,14 @@ impl Recorder {
 
     /// Takes a decision. `read`: how long its message took to read; `began`: when that began.
     /// Costs one counter where the call brings and runs nothing.
-    pub fn decided(&self, asked: Asked<'_>, decision: &Decision, read: Duration, began: Instant) {
+    pub fn decided(
+        &self,
+        asked: Asked<'_>,
+        decision: &Decision,
+        policy: &Generation,
+        read: Duration,
+        began: Instant,
+    ) {
         for note in &decision.notes {
             warn!(note, "note");
         }
@@ -91,9 +98,12 @@ impl Recorder {
         }
         let id = self.ids.next();
         let recorded = (self.everything || !not_judged)
-            && self.write(|| Entry::new((id.clone(), source::now()), asked, decision, total));
+            && self.write(|| {
+                let entry = Entry::new((id.clone(), source::now()), asked, decision, total);
+                entry.by(policy)
+            });
         if !(recorded && self.in_journal) {
-            log(&id, asked, decision, total);
+            log(&id, asked, decision, policy, total);
         }
     }
 
@@ -105,23 +115,30 @@ impl Recorder {
         self.write(|| Entry::new((self.ids.next(), source::now()), asked, decision, took));
     }
 
-    /// Takes a message of the engine that could not be read, and was refused.
-    pub fn unreadable(&self, why: &str, took: Duration) {
-        const CODE: &str = "message-malformed";
-        let id = self.ids.next();
-        info!(id, verdict = "deny", code = CODE, why, "decided");
-        self.metrics.count("unread", "deny", CODE);
-        self.write(|| Entry::failed((id.clone(), source::now()), CODE, why, took));
+    /// Takes the decision on a message of the engine that could not be read.
+    pub fn unreadable(&self, decision: &Decision, policy: &Generation, took: Duration) {
+        let why = decision.verdict.refused().map(Refusal::summary).unwrap_or_default();
+        self.lost(decision, policy, &why, took);
     }
 
-    /// Takes a decision that came to nothing by a fault of ours; the call was refused.
-    pub fn failed(&self, error: &str) {
+    /// Takes the decision on a call that came to nothing by a fault of ours.
+    pub fn failed(&self, error: &str, decision: &Decision, policy: &Generation) {
+        error!(error, %policy, "a decision failed: this is a bug");
+        self.lost(decision, policy, "a decision failed", Duration::ZERO);
+    }
+
+    /// Takes a decision on a call of which nothing is known.
+    fn lost(&self, decision: &Decision, policy: &Generation, why: &str, took: Duration) {
         let id = self.ids.next();
-        let code = Reason::Internal.code();
-        error!(id, code, error, "a decision failed; the call was refused");
-        self.metrics.count("unread", "deny", code);
-        let took = Duration::ZERO;
-        self.write(|| Entry::failed((id.clone(), source::now()), code, "a decision failed", took));
+        let (verdict, code) = (outcome(&decision.verdict), decision.verdict.code());
+        let would = would(&decision.verdict).unwrap_or_default();
+        warn!(id, verdict, code, would, %policy, why, "decided");
+        self.metrics.count("unread", verdict, code);
+        self.metrics.excused(&decision.verdict);
+        self.write(|| {
+            let entry = Entry::new((id.clone(), source::now()), Asked::Unreadable, decision, took);
+            Entry { verb: "unread", reason: Some(text(why)), ..entry }.by(policy)
+        });
     }
 
     /// Waits until all records are written, but no longer than this.
@@ -137,9 +154,9 @@ impl Recorder {
 }
 
 /// One line for each decision; calls that bring and run nothing only at debug.
-fn log(id: &str, asked: Asked<'_>, decision: &Decision, total: Duration) {
+fn log(id: &str, asked: Asked<'_>, decision: &Decision, policy: &Generation, total: Duration) {
     let verdict = &decision.verdict;
-    let code = verdict.code();
+    let (outcome, code) = (outcome(verdict), verdict.code());
     let call = match asked {
         Asked::Request(call) | Asked::Response(call) => Some(call),
         Asked::Container { .. } | Asked::Unreadable => None,
@@ -149,16 +166,31 @@ fn log(id: &str, asked: Asked<'_>, decision: &Decision, total: Duration) {
     let user = call.and_then(|call| call.user.as_deref()).unwrap_or_default();
     let micros = in_micros(total);
     let subject = decision.subject.as_str();
+    let rule = decision.rule.as_deref().unwrap_or_default();
     match verdict {
         Verdict::Allow(Grant::NotJudged) => {
-            debug!(id, verdict = "allow", code, method, uri, user, micros, "decided");
+            debug!(id, verdict = outcome, code, method, uri, user, %policy, micros, "decided");
+        }
+        Verdict::Allow(Grant::Excused { refusal, leave }) => {
+            let (would, why, leave) =
+                (refusal.reason().code(), refusal.summary(), leave.to_string());
+            warn!(
+                id, verdict = outcome, code, would, method, uri, user, subject, rule, %policy, why,
+                leave, micros, "decided"
+            );
         }
         Verdict::Allow(_) => {
-            info!(id, verdict = "allow", code, method, uri, user, subject, micros, "decided");
+            info!(
+                id, verdict = outcome, code, method, uri, user, subject, rule, %policy, micros,
+                "decided"
+            );
         }
         Verdict::Deny(refusal) => {
             let why = refusal.summary();
-            info!(id, verdict = "deny", code, method, uri, user, subject, why, micros, "decided");
+            info!(
+                id, verdict = outcome, code, method, uri, user, subject, rule, %policy, why, micros,
+                "decided"
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use tracing::{Instrument, debug, info_span};
 
 use super::call::{self, Outcome, Undisturbed};
 use super::probe::Probes;
-use crate::gate::{Decision, Gate};
+use crate::gate::{Decision, Gate, SharedGate};
 use crate::policy::{Reason, Verdict};
 use crate::record::{Asked, Recorder};
 use crate::request::{self, ACTIVATE, Answer, Call, WireError};
@@ -23,7 +23,7 @@ const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 
 /// What answers rest on, for as long as the program runs.
 pub(super) struct Desk {
-    pub gate: Arc<Gate>,
+    pub gate: SharedGate,
     pub recorder: Arc<Recorder>,
     pub probes: Probes,
 }
@@ -31,13 +31,17 @@ pub(super) struct Desk {
 /// Answers one HTTP request. Always with status 200 where the path is known: the engine
 /// takes any other for a broken plugin, and shows people that instead of the reason.
 pub(super) async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    // Each call is decided by the policy in force when it came.
+    let gate = desk.gate.current();
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/Plugin.Activate") => respond(StatusCode::OK, ACTIVATE),
         (&Method::POST, "/AuthZPlugin.AuthZReq") => {
-            decided(&desk, authorize(Arc::clone(&desk), request.into_body())).await
+            let decision = authorize(Arc::clone(&desk), Arc::clone(&gate), request.into_body());
+            decided(&desk, &gate, decision).await
         }
         (&Method::POST, "/AuthZPlugin.AuthZRes") => {
-            decided(&desk, review(Arc::clone(&desk), request.into_body())).await
+            let decision = review(Arc::clone(&desk), Arc::clone(&gate), request.into_body());
+            decided(&desk, &gate, decision).await
         }
         (&Method::GET, "/countersign/seen") => match desk.probes.answer(request.uri().query()) {
             Some(seen) => respond(StatusCode::OK, format!(r#"{{"seen":{seen}}}"#)),
@@ -53,49 +57,51 @@ pub(super) async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Respo
 /// A panic in a decision becomes a denial.
 async fn decided(
     desk: &Desk,
+    gate: &Gate,
     decision: impl Future<Output = Answer> + Send + 'static,
 ) -> Response<Full<Bytes>> {
     let decision = Undisturbed::new(decision.instrument(info_span!("call")));
-    match or_denial(decision.await, &desk.recorder).to_json() {
+    match or_denial(decision.await, gate, &desk.recorder).to_json() {
         Cow::Borrowed(text) => respond(StatusCode::OK, text),
         Cow::Owned(text) => respond(StatusCode::OK, text),
     }
 }
 
-/// What was answered; where deciding panicked, a denial.
-fn or_denial(outcome: Outcome<Answer>, recorder: &Recorder) -> Answer {
+/// What was answered; where deciding panicked, a denial, unless nothing is refused.
+fn or_denial(outcome: Outcome<Answer>, gate: &Gate, recorder: &Recorder) -> Answer {
     outcome.unwrap_or_else(|panic| {
-        recorder.failed(call::said(&*panic));
-        Answer::Deny(Reason::Internal.to_string())
+        let decision = gate.refuse(Reason::Internal);
+        recorder.failed(call::said(&*panic), &decision, gate.generation());
+        answer_of(decision)
     })
 }
 
-async fn authorize(desk: Arc<Desk>, body: Incoming) -> Answer {
+async fn authorize(desk: Arc<Desk>, gate: Arc<Gate>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let call = match read(&desk.recorder, began, body, Call::from_json).await {
+    let call = match read(&gate, &desk.recorder, began, body, Call::from_json).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
     let read = began.elapsed();
     desk.probes.saw(&call.uri);
-    let decision = desk.gate.decide(&call).await;
-    desk.recorder.decided(Asked::Request(&call), &decision, read, began);
+    let decision = gate.decide(&call).await;
+    desk.recorder.decided(Asked::Request(&call), &decision, gate.generation(), read, began);
     answer_of(decision)
 }
 
 /// What came of a call has happened already, but its caller does not know yet.
-async fn review(desk: Arc<Desk>, body: Incoming) -> Answer {
+async fn review(desk: Arc<Desk>, gate: Arc<Gate>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let (call, response) =
-        match read(&desk.recorder, began, body, request::Response::from_json).await {
-            Ok(both) => both,
-            Err(refused) => return refused,
-        };
+    let message = request::Response::from_json;
+    let (call, response) = match read(&gate, &desk.recorder, began, body, message).await {
+        Ok(both) => both,
+        Err(refused) => return refused,
+    };
     let read = began.elapsed();
-    let decision = desk.gate.review(&call, &response).await;
+    let decision = gate.review(&call, &response).await;
     // That all is as it was decided before the call is not worth a second line.
     if !decision.verdict.is_allow() {
-        desk.recorder.decided(Asked::Response(&call), &decision, read, began);
+        desk.recorder.decided(Asked::Response(&call), &decision, gate.generation(), read, began);
     }
     answer_of(decision)
 }
@@ -109,6 +115,7 @@ fn answer_of(decision: Decision) -> Answer {
 
 /// Reads the engine's message, or refuses the call.
 async fn read<T>(
+    gate: &Gate,
     recorder: &Recorder,
     began: Instant,
     body: Incoming,
@@ -122,9 +129,10 @@ async fn read<T>(
         }),
         Err(why) => Err(why),
     };
-    read.map_err(|why| {
-        recorder.unreadable(&why, began.elapsed());
-        Answer::Deny(why)
+    read.map_err(|fault| {
+        let decision = gate.refuse(Reason::Message { fault });
+        recorder.unreadable(&decision, gate.generation(), began.elapsed());
+        answer_of(decision)
     })
 }
 
@@ -149,17 +157,35 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Settings;
+    use crate::policy::Policy;
 
     #[test]
-    fn a_panic_is_a_denial() {
+    fn a_panic_is_a_denial_unless_nothing_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
         let recorder = Recorder::nowhere();
-        assert_eq!(or_denial(Ok(Answer::Allow), &recorder), Answer::Allow);
-        let panicked = Err(Box::new("as if by a bug") as _);
-        let Answer::Deny(text) = or_denial(panicked, &recorder) else { panic!("allowed") };
-        assert!(text.starts_with("countersign failed while it decided"), "{text}");
-        let counted =
-            r#"countersign_decisions_total{verb="unread",verdict="deny",code="internal"} 1"#;
+        for (mode, denied) in [("enforce", true), ("audit", false)] {
+            let text =
+                format!("[trust_configuration]\nrequire_content_trust = true\nmode = \"{mode}\"\n");
+            let none = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+            let policy = Policy::from_toml(&text, &none).unwrap();
+            let state_dir = dir.path().to_owned();
+            let gate =
+                Gate::new(Settings { policy, engine: None, state_dir, offline: true }).unwrap();
+            assert_eq!(or_denial(Ok(Answer::Allow), &gate, &recorder), Answer::Allow);
+            match or_denial(Err(Box::new("as if by a bug") as _), &gate, &recorder) {
+                Answer::Deny(text) if denied => {
+                    assert!(text.starts_with("countersign failed while it decided"), "{text}");
+                }
+                answer => assert_eq!((answer, denied), (Answer::Allow, false), "{mode}"),
+            }
+        }
         let metrics = recorder.metrics().text().unwrap();
-        assert!(metrics.contains(counted), "{metrics}");
+        for (verdict, code) in [("deny", "internal"), ("allow", "audit")] {
+            let counted = format!(
+                r#"countersign_decisions_total{{verb="unread",verdict="{verdict}",code="{code}"}} 1"#
+            );
+            assert!(metrics.contains(&counted), "{metrics}");
+        }
     }
 }

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::gate::Gate;
+use crate::gate::SharedGate;
 use crate::record::Recorder;
 use answer::Desk;
 use probe::Probes;
@@ -50,7 +50,7 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Serves the plugin's protocol until `shutdown` completes, then drains: calls under way
 /// are answered, for at most half a minute.
 pub async fn serve(
-    gate: Arc<Gate>,
+    gate: SharedGate,
     recorder: Arc<Recorder>,
     listener: Listener,
     shutdown: impl Future<Output = ()>,

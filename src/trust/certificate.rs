@@ -128,6 +128,13 @@ pub struct Certificate {
     pub weak_signature: bool,
 }
 
+/// The same where they are so to the byte.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
 impl Certificate {
     /// Reads one DER certificate; nothing may follow it.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {

@@ -37,6 +37,7 @@ mod races;
 mod record;
 mod recorded;
 mod relay;
+mod rollout;
 mod scan;
 mod stage;
 mod story_ci;
@@ -103,6 +104,7 @@ fn main() {
         explain::STORIES,
         managed::STORIES,
         faults::STORIES,
+        rollout::STORIES,
         freshness::STORIES,
         network::STORIES,
         trust::STORIES,

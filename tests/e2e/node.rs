@@ -228,6 +228,9 @@ pub struct Plugin<'a> {
     process: Child,
 }
 
+/// What a plugin says when it has put another policy in force.
+const IN_FORCE: &str = "the policy was read anew and is in force";
+
 /// Where a plugin's policy and memory are.
 #[derive(Clone)]
 pub struct Files {
@@ -311,6 +314,27 @@ impl<'a> Plugin<'a> {
     pub fn start_obeying(&mut self, policy: &Policy) {
         std::fs::write(&self.files.policy, policy.to_string()).unwrap();
         self.start_again();
+    }
+
+    /// Has it read another policy, and waits until that is in force.
+    #[track_caller]
+    pub fn reload(&self, policy: &Policy) {
+        self.reload_text(&policy.to_string());
+    }
+
+    #[track_caller]
+    pub fn reload_text(&self, policy: &str) {
+        let done = self.logged(&[IN_FORCE]).len();
+        std::fs::write(&self.files.policy, policy).unwrap();
+        self.signal("HUP");
+        self.await_log(&[IN_FORCE], done + 1);
+    }
+
+    /// `countersign breakglass` on this plugin's state directory.
+    pub fn breakglass(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(COUNTERSIGN);
+        command.arg("breakglass").arg("--state-dir").arg(&self.files.state).args(arguments);
+        self.stage.run(&format!("countersign breakglass {}", arguments.join(" ")), &mut command)
     }
 
     /// Lines of its log that contain all of these.

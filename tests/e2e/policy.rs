@@ -9,6 +9,7 @@ use crate::lab::Lab;
 #[derive(Clone)]
 pub struct Policy {
     require: Vec<String>,
+    mode: Option<&'static str>,
     users_ca: Option<PathBuf>,
     on_violation: Option<&'static str>,
     host: String,
@@ -26,6 +27,7 @@ impl Policy {
     pub fn requiring(lab: &Lab, teams: &[&str]) -> Self {
         Self {
             require: owned(teams),
+            mode: None,
             users_ca: None,
             on_violation: None,
             host: lab.registry(),
@@ -62,6 +64,12 @@ impl Policy {
     /// What is done about running containers that may not run.
     pub fn on_violation(mut self, what: &'static str) -> Self {
         self.on_violation = Some(what);
+        self
+    }
+
+    /// What is done about what is refused.
+    pub fn mode(mut self, mode: &'static str) -> Self {
+        self.mode = Some(mode);
         self
     }
 
@@ -110,6 +118,9 @@ impl Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "[trust_configuration]\nrequire_content_trust = true")?;
         writeln!(f, "require_signature_from = {:?}", self.require)?;
+        if let Some(mode) = self.mode {
+            writeln!(f, "mode = {mode:?}")?;
+        }
         if let Some(authority) = &self.users_ca {
             writeln!(f, "users_ca = {}", quoted(authority))?;
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use countersign::gate::{Decision, Gate, Settings, keep_fresh};
+use countersign::gate::{Decision, Gate, Settings, SharedGate, keep_fresh};
 use countersign::image::Repository;
 use countersign::policy::Policy;
 use countersign::source;
@@ -226,7 +226,7 @@ fn check_asks_where_it_is_told_to() {
 #[tokio::test]
 async fn what_the_policy_lists_is_there_before_anybody_asks() {
     let world = World::new(&format!("prefetch = [{GUN:?}]"));
-    let keeping = tokio::spawn(keep_fresh(world.gate()));
+    let keeping = tokio::spawn(keep_fresh(SharedGate::new(world.gate())));
     until("the trust data", async || world.timestamp().exists()).await;
     keeping.abort();
     world.server.close();
@@ -239,7 +239,7 @@ async fn upkeep_sees_a_revocation_before_a_decision_does() {
     let world = World::new("max_staleness = \"2s\"");
     let gate = world.gate();
     assert_eq!(code(&gate, "1.0").await, "signed");
-    let keeping = tokio::spawn(keep_fresh(Arc::clone(&gate)));
+    let keeping = tokio::spawn(keep_fresh(SharedGate::new(Arc::clone(&gate))));
     let known = fs::read(world.timestamp()).unwrap();
     world.publish(&edition(2, &[]).publish());
     until("the new timestamp", async || fs::read(world.timestamp()).unwrap() != known).await;
@@ -266,7 +266,7 @@ async fn a_changefeed_stands_for_many_questions() {
     let gate = world.gate();
     assert_eq!(code(&gate, "1.0").await, "signed");
     world.server.requests();
-    let keeping = tokio::spawn(keep_fresh(Arc::clone(&gate)));
+    let keeping = tokio::spawn(keep_fresh(SharedGate::new(Arc::clone(&gate))));
     let (mut polls, mut questions) = (0, 0);
     let mut count = |world: &World| {
         for request in world.server.requests() {
@@ -297,7 +297,7 @@ async fn a_server_in_trouble_gets_one_question_at_a_time() {
     let names: Vec<_> = (0..40).map(|number| format!("registry.example/app{number}")).collect();
     let world = World::new(&format!("max_staleness = \"1s\"\nprefetch = {names:?}"));
     world.server.set(Mood::Status(503));
-    let keeping = tokio::spawn(keep_fresh(world.gate()));
+    let keeping = tokio::spawn(keep_fresh(SharedGate::new(world.gate())));
     let mut asked = 0;
     until("a question", async || {
         asked += world.server.requests().len();

@@ -12,10 +12,12 @@
 )]
 
 mod aftermath;
+mod breakglass;
 mod builder;
 mod chapters;
 mod check;
 mod commands;
+mod docs;
 mod doctor;
 mod doors;
 mod freshness;
@@ -33,6 +35,7 @@ mod packaging;
 mod platforms;
 mod proxy;
 mod record;
+mod reload;
 mod repositories;
 mod restarts;
 mod scene;

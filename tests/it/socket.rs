@@ -100,7 +100,7 @@ fn large_messages_are_read_and_larger_ones_denied() {
     let mut writer = other.0.try_clone().unwrap();
     // The plugin need not take it all, so the rest may find no reader.
     let writing = thread::spawn(move || drop(writer.write_all(&too_large)));
-    assert!(other.receive().denial().ends_with("is over 33554432 bytes"));
+    assert!(other.receive().denial().contains("is over 33554432 bytes\n"));
     drop(other);
     writing.join().unwrap();
     assert_eq!(engine.ask("GET", "/_ping", "").verdict(), Ok(()));
@@ -247,18 +247,6 @@ fn a_dead_socket_is_replaced_and_a_file_is_not() {
     let mut plugin = node.start(&mut node.serve_command());
     assert_eq!(plugin.wait().code(), Some(2));
     assert_eq!(fs::read(node.socket()).unwrap(), b"precious");
-}
-
-#[test]
-fn sighup_ends_nothing() {
-    let node = Node::new(STRICT);
-    let plugin = node.serve();
-    let mut engine = node.connect();
-    assert_eq!(engine.ask("GET", "/_ping", "").verdict(), Ok(()));
-    plugin.signal("HUP");
-    plugin.await_log("SIGHUP: the policy was read at the start");
-    assert_eq!(engine.ask("GET", "/_ping", "").verdict(), Ok(()), "the connection lives");
-    assert_eq!(node.connect().ask("GET", "/_ping", "").verdict(), Ok(()));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::trust::certificate::Certificate;
 const LEEWAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What makes a root of this repository one to trust.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RootPolicy {
     /// Key IDs (TUF or canonical) one of which the root's certificate must have. Empty:
     /// not pinned by key.

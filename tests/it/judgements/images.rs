@@ -79,7 +79,7 @@ fn held_images() {
         let evidence = Evidence { held: held(called, &digests), ..evidence(&both()) };
         let image = GUN.parse().unwrap();
         let create = Subject::Create { written: called.to_owned(), image };
-        let tag = Subject::Tag(called.to_owned());
+        let tag = Subject::Tag { written: called.to_owned(), name: gun() };
         for subject in [create, tag, Subject::Container("c1".to_owned())] {
             let verdict = judge(&policy, &subject, &evidence, now());
             assert_eq!(verdict.code(), code, "{what}: {subject:?}");
@@ -152,7 +152,7 @@ fn names_that_are_guarded() {
     ] {
         let intent = Intent::Tag { written: "x".to_owned(), name: name.parse().unwrap() };
         let planned = plan(&policy("", api), Ok(intent));
-        let proves = matches!(planned, Plan::Prove(Subject::Tag(_), _));
+        let proves = matches!(planned, Plan::Prove(Subject::Tag { .. }, _));
         assert_eq!(proves, is_guarded, "{api} {name}: {planned:?}");
     }
 }
@@ -166,7 +166,7 @@ fn what_cannot_be_looked_at_gets_no_trusted_name() {
         (Held::NotAsked, "unnamed-image"),
     ] {
         let evidence = Evidence { held, ..evidence(&both()) };
-        let subject = Subject::Tag("x".to_owned());
+        let subject = Subject::Tag { written: "x".to_owned(), name: gun() };
         assert_eq!(judge(&policy, &subject, &evidence, now()).code(), code);
     }
 }

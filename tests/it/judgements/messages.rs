@@ -121,7 +121,12 @@ fn all_reasons() -> Vec<Reason> {
         Reason::NotSigned { reference, repository: gun(), signers, left_out }
     };
     let access = || vec![HostAccess::Privileged];
-    let host = |repository, instead| Reason::HostAccess { repository, instead, access: access() };
+    let host = |repository, instead| Reason::HostAccess {
+        repository,
+        instead,
+        excepted: None,
+        access: access(),
+    };
     let mut all = vec![
         other(Place::Engine),
         other(Place::Registry),
@@ -137,6 +142,7 @@ fn all_reasons() -> Vec<Reason> {
             reference: reference(),
             digest: signed,
             teams: vec![("CI".to_owned(), vec!["jenkins".to_owned()])],
+            asked: None,
             signers: vec![],
             left_out: vec![],
         })),
@@ -146,6 +152,12 @@ fn all_reasons() -> Vec<Reason> {
         host(None, None),
         host(Some(gun()), None),
         host(Some(gun()), Some(gun())),
+        Reason::HostAccess {
+            repository: None,
+            instead: None,
+            excepted: Some(text()),
+            access: access(),
+        },
         Reason::TrustData { repository: gun(), fault: Fault::RootPin },
         Reason::TrustData { repository: gun(), fault: Fault::FirstUse },
         Reason::Unavailable { cause: text(), remedy: text(), reference: reference() },
@@ -154,6 +166,7 @@ fn all_reasons() -> Vec<Reason> {
         Reason::HostUnknown { cause: text() },
         Reason::RenameUnderWay { container: text() },
         Reason::StartUnderWay,
+        Reason::Message { fault: text() },
         Reason::Internal,
     ];
     let place = || "Image".to_owned();

@@ -1,10 +1,12 @@
 //! Policies on built repositories: who has to have signed, who did, and what is said.
 
+mod exceptions;
 mod host_access;
 mod images;
 mod messages;
 mod people;
 mod platforms;
+mod rules;
 
 use std::sync::Arc;
 
