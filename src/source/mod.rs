@@ -34,6 +34,7 @@ mod preface;
 mod registry;
 mod remote;
 mod retry_after;
+mod socket;
 mod store;
 #[cfg(test)]
 mod testing;

@@ -3,17 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::body::Bytes;
+use hyper::Method;
 use hyper::header::{HOST, HeaderMap, HeaderValue};
-use hyper::{Method, Uri};
-use hyper_util::client::legacy::Client;
-use hyperlocal::UnixConnector;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::clock::Deadline;
-use super::http::{Call, Failure, exchange, innermost, pool};
+use super::http::{Call, Failure, innermost};
+use super::socket::SocketClient;
 
 /// Most bytes of an answer; they are all one line.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -22,18 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A plugin on its unix socket.
 pub struct PluginSocket {
-    base: String,
-    client: Client<UnixConnector, Empty<Bytes>>,
+    client: SocketClient,
 }
 
 impl PluginSocket {
     /// The plugin on this socket. Connects to nothing yet.
     pub fn new(socket: &Path) -> Self {
-        let base = Uri::from(hyperlocal::Uri::new(socket, "/"));
-        Self {
-            base: base.to_string().trim_end_matches('/').to_owned(),
-            client: pool(UnixConnector),
-        }
+        Self { client: SocketClient::new(socket) }
     }
 
     /// The handshake that engines begin with: what the plugin says it implements.
@@ -60,7 +52,7 @@ impl PluginSocket {
 
     /// The error is a sentence that starts with "it".
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, String> {
-        let url = format!("{}/{path}", self.base)
+        let url = format!("/{path}")
             .parse()
             .map_err(|_| "its path cannot be that of a socket".to_owned())?;
         let call = Call {
@@ -70,12 +62,13 @@ impl PluginSocket {
             max: MAX_ANSWER,
             deadline: Deadline::after(PATIENCE),
         };
-        let answer = exchange(&self.client, &call).await.map_err(|failure| match failure {
+        let answer = self.client.exchange(&call).await.map_err(|failure| match failure {
             Failure::Timeout => format!("it did not answer in {} s", PATIENCE.as_secs()),
             Failure::TooLarge => "it gave an answer that is too large".to_owned(),
             Failure::Encoded => "it gave an answer that is compressed".to_owned(),
+            Failure::Connect(error) => format!("it cannot be asked: {}", innermost(&error)),
             Failure::Exchange(error) => format!("it cannot be asked: {}", innermost(&error)),
-            Failure::Body(error) => format!("it cannot be asked: {}", innermost(&error)),
+            Failure::Broken(error) => format!("it cannot be asked: {}", innermost(&error)),
         })?;
         if !answer.status.is_success() {
             return Err(format!("it answered {}", answer.status.as_u16()));

@@ -25,12 +25,11 @@ const ROOMS: [(&str, &[&str]); 11] = [
 ];
 
 /// What stands below these places alone.
-const ONLY_IN: [(&str, &[&str]); 13] = [
+const ONLY_IN: [(&str, &[&str]); 12] = [
     ("clap", &["cli/"]),
     ("hyper", &["server/", "source/"]),
     ("hyper_rustls", &["source/"]),
     ("hyper_util", &["server/", "source/"]),
-    ("hyperlocal", &["source/"]),
     ("ipnet", &["source/http_proxy.rs"]),
     ("ring", &["trust/crypto.rs"]),
     ("rustix", &["proxy/carry.rs"]),
