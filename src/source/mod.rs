@@ -63,7 +63,7 @@ pub use plugin::PluginSocket;
 pub use preface::{Greeted, greet};
 pub use registry::Registry;
 pub use remote::{RegistrySettings, Remote, SettingsError};
-pub use store::{Aside, Lock, Store, StoreError};
+pub use store::{Aside, Lock, Store, StoreError, Synced, put, sync};
 pub use tls::{BundleError, TlsError, certificates};
 pub use trust_server::TrustServer;
 pub use unavailable::{Place, Unavailable};
