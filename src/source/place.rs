@@ -131,9 +131,15 @@ pub(super) fn read(path: PathBuf, most: u64) -> Result<Option<Vec<u8>>, StoreErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other,
     };
-    let mut bytes = Vec::new();
-    match file.and_then(|file| file.take(most).read_to_end(&mut bytes)) {
-        Ok(_) => Ok(Some(bytes)),
+    let read = |file: File| {
+        // In one piece; a file that says it is larger than it may be is read to there.
+        let length = file.metadata()?.len().min(most);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match file.and_then(read) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) => Err(StoreError { path, error }),
     }
 }
