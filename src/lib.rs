@@ -24,26 +24,30 @@
 //! Steps 2, 3 and 5 and all of [`trust`] are pure: bytes and `now` come in as arguments. Only
 //! [`source`] and [`server`] touch the world, and [`gate`] waits for it. `countersign
 //! check` ([`cli`]) enters the same line at step 4. [`doctor`] stands beside the line and
-//! examines what decisions rest on: engine, plugin, policy, trust data.
+//! examines what decisions rest on: engine, plugin, policy, trust data. [`record`] keeps what
+//! was decided, and counts it.
 //!
 //! Beside that line stands [`proxy`], which keeps out of the engine what it would not show
 //! any plugin.
 //!
 //! Who may know whom, from the bottom up: [`json`] and [`image`] know nothing; [`request`]
 //! and [`trust`] know these two; [`policy`] knows all four and never where bytes come from;
-//! [`source`] knows [`image`] and never a policy; [`gate`] knows them all, and [`doctor`]
-//! knows [`gate`]; [`server`] and [`cli`] know these two; [`proxy`] knows the socket of
+//! [`source`] knows [`image`] and never a policy; [`gate`] knows them all, [`doctor`] and
+//! [`record`] know [`gate`]; [`server`] and [`cli`] know these; [`proxy`] knows the socket of
 //! [`server`] and nothing else. `tests/it/house_rules.rs` holds the code to it.
 
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod doctor;
+pub mod edit;
 pub mod gate;
 pub mod image;
 pub mod json;
+pub mod node;
 pub mod policy;
 pub mod proxy;
+pub mod record;
 pub mod request;
 pub mod server;
 pub mod source;

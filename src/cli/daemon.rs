@@ -1,6 +1,7 @@
 //! What the commands that stay have in common: a log, systemd, and an end.
 
 use std::io;
+use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Level, error, warn};
@@ -8,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use super::paint::shows_colours;
+use crate::source::PluginSocket;
 
 /// Completes when the process is told to end: SIGTERM or SIGINT. From this call on, these
 /// no longer end it by themselves, and SIGHUP does nothing but say why it does nothing.
@@ -35,6 +37,22 @@ pub fn notify_ready() {
 /// What `systemctl status` shows.
 pub fn notify_status(status: &str) {
     notify(sd_notify::NotifyState::Status(status));
+}
+
+/// Has systemd know that the plugin answers, where it wants to (`WatchdogSec`). Each time it
+/// asks on the plugin's own socket: what answers there accepts connections and speaks. Where
+/// nothing does, systemd hears nothing, and starts the plugin again. Ends never, or at once.
+pub async fn keep_watchdog(socket: PathBuf) {
+    let Some(patience) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        // On a new connection each time: one that is kept says nothing about accepting.
+        match PluginSocket::new(&socket).activate().await {
+            Ok(_) => notify(sd_notify::NotifyState::Watchdog),
+            Err(cause) => warn!(cause, "the plugin does not answer itself"),
+        }
+        // Often enough that one miss does no harm.
+        tokio::time::sleep(patience / 4).await;
+    }
 }
 
 fn notify(state: sd_notify::NotifyState<'_>) {

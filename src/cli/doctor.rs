@@ -107,7 +107,7 @@ const WIDTH: usize = 92;
 const MARGIN: usize = 11;
 
 impl Paint {
-    fn findings(&self, findings: &[Finding]) -> String {
+    pub(super) fn findings(&self, findings: &[Finding]) -> String {
         let mut text = String::new();
         for group in findings.chunk_by(|one, next| one.group() == next.group()) {
             let Some(first) = group.first() else { continue };
@@ -164,7 +164,9 @@ fn heading(group: &str) -> &str {
         "host" => "Host",
         "plugin" => "Plugin",
         "policy" => "Policy",
+        "registry" => "Registry",
         "server" => "Trust servers",
+        "trust-server" => "Trust server",
         "trust" => "Trust data on this node",
         other => other,
     }

@@ -3,17 +3,25 @@
 //! One module a command; flags, their texts and their meaning stand together there.
 
 mod check;
+mod completions;
 mod config;
 mod daemon;
+mod disable;
 mod doctor;
+mod edit;
+mod enable;
 mod explain;
+mod man;
 mod paint;
 mod proxy;
+mod registry;
 mod report;
 mod scan;
 mod serve;
+mod team;
 mod tree;
 mod trust;
+mod user;
 
 use std::process::ExitCode;
 
@@ -25,37 +33,55 @@ use clap::{Parser, Subcommand};
 /// call; it lets an image run only if Docker Content Trust data proves that a member of
 /// each required team signed it.
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100, after_long_help = GETTING_STARTED)]
+#[command(version, max_term_width = 100, after_long_help = format!("{GETTING_STARTED}\n\n{EXIT_CODES}"))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
 const GETTING_STARTED: &str = r#"Getting started:
-  1. Write /etc/countersign/countersign.toml ("countersign help serve" shows one).
-  2. Try it without an engine:  countersign check registry.example.com/app:1.0
-  3. Start the plugin:          countersign serve
-  4. Tell the engine of it, in /etc/docker/daemon.json, and restart it:
-       "authorization-plugins": ["countersign"]"#;
+  1. Register the registry:     countersign registry add registry.example.com --ca ca.pem
+  2. Say who signs:             countersign user add jenkins ucp-bundle-jenkins.zip
+     and whose signature it takes:
+                                countersign team add CI jenkins --require
+  3. Try it without an engine:  countersign check registry.example.com/app:1.0
+  4. Switch it on:              countersign enable
+  5. And off, at any time:      countersign disable
+
+The commands of 1 and 2 write the policy, /etc/countersign/countersign.toml ("countersign help
+serve" shows one). They and "enable" show what they change, and ask."#;
+
+/// The one table that all commands keep. The same is in docs/operations.md.
+const EXIT_CODES: &str = "Exit codes:
+  0  done; where images were judged, all may run
+  1  refused, not found, or failed while it ran; where images were judged, at least one may not run
+  2  not begun: the command line, the policy or the state directory cannot be used
+doctor has its own, which monitoring systems know:
+  0  nothing worse than notes
+  1  warnings
+  2  problems
+  3  not begun";
 
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Enable(enable::Args),
+    Disable(disable::Args),
+    Registry(registry::Args),
+    User(user::Args),
+    Team(team::Args),
     Explain(explain::Args),
     Scan(scan::Args),
     Doctor(doctor::Args),
     Proxy(proxy::Args),
     Trust(trust::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
-/// Reads the command line and does what it says.
-///
-/// Exit codes: 0 done (`check`, `explain`, `scan`: all allowed); 1 refused (these: at least one
-/// denied; `trust`: nothing is kept of the repository, or it was not forgotten after all) or
-/// failed while running; 2 could not begin: usage, configuration, state directory.
-/// `doctor` has its own, which monitoring systems know: 0 nothing worse than notes, 1
-/// warnings, 2 problems, 3 could not begin.
+/// Reads the command line, does what it says, and keeps to the table of exit codes that
+/// `countersign --help` shows.
 pub fn run() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(Cli { command }) => command,
@@ -64,11 +90,18 @@ pub fn run() -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Enable(args) => enable::run(&args),
+        Command::Disable(args) => disable::run(&args),
+        Command::Registry(args) => registry::run(&args),
+        Command::User(args) => user::run(&args),
+        Command::Team(args) => team::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Trust(args) => trust::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

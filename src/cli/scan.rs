@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_summary_counts_by_kind() {
-        let decision = |verdict| Decision { verdict, subject: String::new(), notes: Vec::new() };
+        let decision = |verdict| Decision::on(String::new(), verdict);
         let image = Holding::Image("h.io/a:1".to_owned());
         let mut counts = Counts::default();
         assert_eq!(counts.summary(), "This engine holds nothing that could be refused.");

@@ -5,17 +5,19 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::cannot_begin;
 use super::config::{Places, load};
-use super::daemon::{Log, asked_to_stop, notify_ready, notify_status};
-use crate::gate::{Gate, Settings, Standing, attend, keep_fresh, watch};
+use super::daemon::{Log, asked_to_stop, keep_watchdog, notify_ready, notify_status};
+use crate::gate::{Decision, Gate, Settings, Standing, attend, keep_fresh, watch};
 use crate::policy::{GuardMode, Policy};
-use crate::server::{Access, Listener, handed_over, serve};
-use crate::source::Engine;
+use crate::record::{self, Destination, Metrics, Recorder};
+use crate::server::{Access, Listener, MetricsAddress, Scrapes, handed_over, serve};
+use crate::source::{Engine, Running};
 
 /// Run the plugin
 ///
@@ -49,6 +51,35 @@ pub struct Args {
     )]
     engine: PathBuf,
 
+    /// Where a record of each decision goes
+    ///
+    /// "journal": the systemd journal, each field by its name (COUNTERSIGN_CODE=not-signed);
+    /// a file's path, or "-" for standard output: a JSON object a line; "none"; "auto": the
+    /// journal, where standard error goes there too, else none. A file may be moved away at
+    /// any time: a new one is made. No decision waits for its record, and none fails for it:
+    /// what cannot be written is counted, and the log says so.
+    #[arg(
+        long,
+        value_name = "WHERE",
+        env = "COUNTERSIGN_RECORD",
+        default_value = "auto",
+        hide_env_values = true
+    )]
+    record: Destination,
+
+    /// Record calls, too, that bring and run nothing
+    ///
+    /// Reads, logs, stops and so on: nearly all that an engine is asked.
+    #[arg(long)]
+    record_all: bool,
+
+    /// Show metrics to Prometheus there, at /metrics
+    ///
+    /// An address of loopback (127.0.0.1:9618), or a Unix socket's path, which is made
+    /// for root alone.
+    #[arg(long, value_name = "ADDRESS", env = "COUNTERSIGN_METRICS", hide_env_values = true)]
+    metrics: Option<MetricsAddress>,
+
     #[command(flatten)]
     log: Log,
 }
@@ -75,6 +106,9 @@ Tell the engine of it in /etc/docker/daemon.json, not with a flag (an engine for
 flag when it is told to reload its configuration):
 
   "authorization-plugins": ["countersign"]"#;
+
+/// How long the end waits for records that are not written yet.
+const FLUSH: Duration = Duration::from_secs(3);
 
 /// What is said to SIGHUP.
 const NO_RELOAD: &str = "the policy was read at the start and goes on as it is; restart \
@@ -139,21 +173,62 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         Err(error) => return cannot_begin(&error),
     };
     let gate = Arc::new(gate);
+    let recorder = match recorder(args, &gate) {
+        Ok(recorder) => Arc::new(recorder),
+        Err(error) => return cannot_begin(&error),
+    };
+    let scrapes = match &args.metrics {
+        None => None,
+        Some(address) => match Scrapes::bind(address).await {
+            Ok(scrapes) => Some(scrapes),
+            Err(error) => return cannot_begin(&error),
+        },
+    };
+    let scraping = scrapes.map(|scrapes| tokio::spawn(scrapes.serve(Arc::clone(&recorder))));
     // It asks the engine, which asks us: it begins when that is answered, and ends first.
     let appeared = Arc::new(Notify::new());
-    let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared)));
+    let keeping = Arc::clone(&recorder);
+    let seen = move |container: &Running, decision: &Decision, killed: bool| {
+        keeping.seen(&container.id, decision, killed);
+    };
+    let watching = tokio::spawn(watch(Arc::clone(&gate), Arc::clone(&appeared), Arc::new(seen)));
+    let keeping = Arc::clone(&recorder);
+    let show = move |standing: &Standing| {
+        keeping.metrics().door(match standing {
+            Standing::Unknown => None,
+            Standing::Closed => Some(false),
+            Standing::Open(_) => Some(true),
+        });
+        show(standing);
+    };
     let attending = tokio::spawn(attend(Arc::clone(&gate), args.engine.clone(), appeared, show));
-    let keeping = tokio::spawn(keep_fresh(Arc::clone(&gate)));
+    let watchdog = listener.path().map(|path| tokio::spawn(keep_watchdog(path)));
+    let keeping_fresh = tokio::spawn(keep_fresh(Arc::clone(&gate)));
     let told = async {
         told.await;
-        keeping.abort();
+        keeping_fresh.abort();
         watching.abort();
         attending.abort();
     };
     info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify_ready();
-    serve(gate, listener, told).await;
+    serve(gate, Arc::clone(&recorder), listener, told).await;
+    // Last of all, so that whoever looks sees the end coming.
+    if let Some(scraping) = scraping {
+        scraping.abort();
+        let _ = scraping.await;
+    }
+    recorder.flush(FLUSH);
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
     ExitCode::SUCCESS
+}
+
+fn recorder(args: &Args, gate: &Arc<Gate>) -> io::Result<Recorder> {
+    let settings =
+        record::Settings { destination: args.record.clone(), everything: args.record_all };
+    Recorder::new(settings, Metrics::new(env!("CARGO_PKG_VERSION")).observing(Arc::clone(gate)))
 }
 
 /// Shows in `systemctl status` whether what is decided here holds.

@@ -84,7 +84,7 @@ pub(super) struct PluginFacts {
 
 /// What came of a call that only its sender knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Probe {
+pub enum Probe {
     /// The plugin was shown it.
     Shown,
     /// The engine answered it, and the plugin was not asked.

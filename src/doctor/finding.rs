@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::policy::Ending;
+
 /// How bad it is, from nothing to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -42,6 +44,12 @@ pub struct Finding {
     pub why: String,
     /// What to do; empty where there is nothing to.
     pub remedy: String,
+}
+
+impl From<Ending> for Finding {
+    fn from(Ending { id, title, stops, remedy }: Ending) -> Self {
+        Self::warning(id, title, stops, remedy)
+    }
 }
 
 impl Finding {

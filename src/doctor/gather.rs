@@ -10,13 +10,13 @@ use super::facts::{
     SetupFacts, StoredFacts, StoredRepository, UnitFacts,
 };
 use super::setup::{Setup, config_file};
-use crate::gate::{NETWORK, doors, look_seen, remedy, remote};
+use crate::gate::{NETWORK, doors, look_seen, remedy, remote, stored_ends};
 use crate::image::Repository;
 use crate::policy::{Policy, Registry};
 use crate::source::{
     self, Daemon, Deadline, Engine, Greeted, Host, NodeInfo, PluginSocket, Remote, Store,
 };
-use crate::trust::notary::{Role, Update, stated};
+use crate::trust::notary::Update;
 
 /// The package that holds dockerd on Debian and Ubuntu.
 const PACKAGE: &str = "docker.io";
@@ -86,7 +86,7 @@ pub async fn gather(subject: Subject) -> Facts {
 
 /// The dockerd behind a socket: the process that made it; where systemd made it, the only
 /// dockerd there is, or the one that has no address of its own.
-fn daemon(host: &Host, socket: &Path, greeted: Option<Greeted>) -> Option<Daemon> {
+pub fn daemon(host: &Host, socket: &Path, greeted: Option<Greeted>) -> Option<Daemon> {
     let mut daemons = host.daemons();
     let own = greeted.and_then(|greeted| greeted.pid);
     if let Some(at) = daemons.iter().position(|daemon| Some(daemon.pid) == own) {
@@ -165,7 +165,7 @@ async fn plugin(
 }
 
 /// Makes a call that nobody else knows, and asks the plugin whether it was shown it.
-async fn probe(host: &Host, engine: &Engine, plugin: &PluginSocket) -> Probe {
+pub async fn probe(host: &Host, engine: &Engine, plugin: &PluginSocket) -> Probe {
     let Some(nonce) = host.nonce() else {
         return Probe::Unknown("the kernel gives no random number".to_owned());
     };
@@ -228,13 +228,6 @@ fn repository(
         }),
     };
     let mendable = seen.map(|seen| seen.damage().to_vec()).unwrap_or_default();
-    let roles = names.iter().filter_map(|name| Role::named(name));
-    let files = roles
-        .filter_map(|role| {
-            let bytes = store.read(&repository, &format!("{role}.json")).ok()??;
-            let expires = stated(&role, &bytes).map(|stated| stated.expires);
-            Some((role, expires))
-        })
-        .collect();
+    let files = stored_ends(store, &repository);
     Some(StoredRepository { repository, registered: registry.is_some(), damage, mendable, files })
 }

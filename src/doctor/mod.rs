@@ -9,6 +9,8 @@
 //! - `plugin`, `units`: are we there, are we asked, and who sees to it that we stay?
 //! - `policy`, `stored`, `server`: what decisions rest on.
 //!
+//! [`test_registry`] goes the way to one registry step by step.
+//!
 //! Knows `gate` and what is below it. Nothing in here decides about an image.
 
 mod advisory;
@@ -19,14 +21,17 @@ mod finding;
 mod gather;
 mod plugin;
 mod policy;
+mod registry;
 mod server;
 mod setup;
 mod stored;
 mod units;
 
-pub use facts::Facts;
+pub use facts::{Facts, Probe};
 pub use finding::{Finding, Severity};
-pub use gather::{Subject, gather};
+pub use gather::{Subject, daemon, gather, probe};
+pub use registry::test_registry;
+pub use setup::{Setup, config_file};
 
 /// All findings, in the order in which they are best read.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
@@ -38,32 +43,4 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     stored::examine(&facts.stored, facts.now, &mut findings);
     server::examine(&facts.servers, facts.now, facts.uptime, &mut findings);
     findings
-}
-
-/// How near an end has to be to be told: time to find the key holder and to act.
-const NEAR: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
-
-/// How near the end of something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Far,
-    Near,
-    Past,
-}
-
-impl End {
-    fn of(last: jiff::Timestamp, now: jiff::Timestamp) -> Self {
-        if last < now {
-            Self::Past
-        } else if last.duration_since(now) < NEAR {
-            Self::Near
-        } else {
-            Self::Far
-        }
-    }
-}
-
-/// The day of a date, as people write it.
-fn day(at: jiff::Timestamp) -> String {
-    at.strftime("%Y-%m-%d").to_string()
 }

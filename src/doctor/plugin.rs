@@ -126,12 +126,23 @@ fn listed(plugin: &PluginFacts, findings: &mut Vec<Finding>) {
     let Some(listed) = &plugin.listed else { return };
     let name = &plugin.name;
     let Some(place) = listed.iter().position(|one| is(one, name)) else {
-        findings.push(Finding::problem(
-            ID,
-            format!("the running engine does not list the plugin {name}"),
-            "it was started without it, and asks it nothing",
-            "restart the engine after it was told of the plugin",
-        ));
+        let title = format!("the running engine does not list the plugin {name}");
+        findings.push(if plugin.probe == Probe::Shown {
+            Finding::note(
+                ID,
+                title,
+                "engines list the plugins that they were started with; this one was told of it \
+                 since, by a reload, and asks it",
+                "",
+            )
+        } else {
+            Finding::problem(
+                ID,
+                title,
+                "it was started without it, and asks it nothing",
+                "restart the engine after it was told of the plugin",
+            )
+        });
         return;
     };
     let others: Vec<_> = listed.iter().filter(|one| !is(one, name)).map(String::as_str).collect();
@@ -299,7 +310,14 @@ mod tests {
                 },
                 &[("plugin.configured", Note)],
             ),
-            (|p, _| p.listed = Some(own("other")), &[("plugin.listed", Problem)]),
+            (|p, _| p.listed = Some(own("other")), &[("plugin.listed", Note)]),
+            (
+                |p, _| {
+                    p.listed = Some(own("other"));
+                    p.probe = Probe::Unknown("it answered 404".to_owned());
+                },
+                &[("plugin.listed", Problem), ("plugin.asked", Warning)],
+            ),
             (|p, _| p.listed = Some(own("other countersign")), &[("plugin.listed", Note)]),
             (|p, _| p.listed = Some(own("countersign:latest")), &[]),
             (|p, _| p.listed = None, &[]),

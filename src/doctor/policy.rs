@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::facts::PolicyFacts;
 use super::finding::Finding;
-use super::{End, day};
-use crate::policy::{Bar, GuardMode, Policy, Registry, TeamState, UserKeyState};
-use crate::trust::certificate::Certificate;
+use crate::policy::{
+    GuardMode, Policy, Registry, TeamState, authority_ending, registry_endings, user_key_ending,
+};
 
 pub(super) fn examine(facts: &PolicyFacts, now: Timestamp, findings: &mut Vec<Finding>) {
     let policy = match &facts.policy {
@@ -48,20 +48,17 @@ pub(super) fn examine(facts: &PolicyFacts, now: Timestamp, findings: &mut Vec<Fi
         ));
     }
     for key in policy.user_keys(now) {
-        findings.extend(user_key(key, now));
+        findings.extend(user_key_ending(key, now).map(Finding::from));
     }
     for ca in policy.users_authorities() {
-        findings.extend(authority("policy.users-ca", "users_ca", ca, now));
+        findings
+            .extend(authority_ending("policy.users-ca", "users_ca", ca, now).map(Finding::from));
     }
     for team in policy.teams(now) {
         findings.extend(self::team(&team, policy));
     }
     for registry in policy.registries() {
-        findings.extend(registered_ca(registry, now));
-        for ca in &registry.root.ca {
-            let of = format!("root_ca of {}", registry.host);
-            findings.extend(authority("policy.root-ca", &of, ca, now));
-        }
+        findings.extend(registry_endings(registry, now).into_iter().map(Finding::from));
     }
     findings.extend(pins(policy));
     findings.push(guard(policy.guard_mode()));
@@ -103,71 +100,6 @@ fn guard(mode: GuardMode) -> Finding {
             why,
             "set mode = \"enforce\"; or \"log\" first, to see what would be refused",
         ),
-    }
-}
-
-fn user_key(key: UserKeyState<'_>, now: Timestamp) -> Option<Finding> {
-    const ID: &str = "policy.user-key";
-    let (user, short) = (key.user.escape_debug(), key.id.short());
-    let why = "a signature counts while a certificate of its key is in date";
-    let renew = format!("have {user}'s certificate renewed for the same key, and list the new one");
-    match key.bar {
-        Some(Bar::Expired(last)) => {
-            let title = format!("the certificate of {user} (key {short}) expired on {}", day(last));
-            Some(Finding::warning(ID, title, why, renew))
-        }
-        Some(Bar::NotYet(first)) => {
-            let title =
-                format!("the certificate of {user} (key {short}) is valid from {}", day(first));
-            Some(Finding::warning(ID, title, why, "wait, or see that the clock is right"))
-        }
-        // Somebody meant it.
-        Some(Bar::Revoked) => None,
-        None => key.last.filter(|last| End::of(*last, now) == End::Near).map(|last| {
-            let title = format!("the certificate of {user} (key {short}) ends on {}", day(last));
-            Finding::warning(ID, title, why, renew)
-        }),
-    }
-}
-
-/// A CA that the policy itself trusts.
-fn authority(id: &'static str, key: &str, ca: &Certificate, now: Timestamp) -> Option<Finding> {
-    let name = ca.common_name.as_deref().unwrap_or("without a name").escape_debug();
-    let title = ends(ca, now)?;
-    Some(Finding::warning(
-        id,
-        format!("{key}: the CA {name} {title}"),
-        "what it vouches for counts only while it is in date",
-        format!("have the CA renewed and put its new certificate into {key}"),
-    ))
-}
-
-/// The registered CA of a registry's TLS certificates.
-fn registered_ca(registry: &Registry, now: Timestamp) -> Vec<Finding> {
-    // The policy was read, so the bundle was as well.
-    let bundle = registry.ca.as_deref().map(|pem| Certificate::from_pem(pem.as_bytes()));
-    let certificates = bundle.and_then(Result::ok).unwrap_or_default();
-    let told = certificates.iter().filter_map(|ca| {
-        let name = ca.common_name.as_deref().unwrap_or("without a name").escape_debug();
-        Some(Finding::warning(
-            "policy.ca-bundle",
-            format!("{}: the registered CA {name} {}", registry.host, ends(ca, now)?),
-            "without a CA in date its servers cannot be asked: new signatures are not seen",
-            "put the certificate that follows it into ca_file or ca_bundle, beside the old one",
-        ))
-    });
-    told.collect()
-}
-
-/// What is to be said of a certificate's dates; nothing while they are far off.
-fn ends(certificate: &Certificate, now: Timestamp) -> Option<String> {
-    if now < certificate.not_before {
-        return Some(format!("is valid from {}", day(certificate.not_before)));
-    }
-    match End::of(certificate.not_after, now) {
-        End::Far => None,
-        End::Near => Some(format!("ends on {}", day(certificate.not_after))),
-        End::Past => Some(format!("expired on {}", day(certificate.not_after))),
     }
 }
 

@@ -9,7 +9,7 @@ const CONFIG_FILE: &str = "/etc/docker/daemon.json";
 
 /// Both, as far as they concern us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Setup {
+pub struct Setup {
     /// Authorization plugins named on the command line.
     pub flag_plugins: Vec<String>,
     /// Those named in the file.
@@ -32,7 +32,7 @@ struct File {
 }
 
 /// The configuration file that a command line names.
-pub(super) fn config_file(args: &[String]) -> PathBuf {
+pub fn config_file(args: &[String]) -> PathBuf {
     let named = values(args, "--config-file", None).pop();
     PathBuf::from(named.unwrap_or_else(|| CONFIG_FILE.to_owned()))
 }

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 
 use super::facts::{StoredFacts, StoredRepository};
 use super::finding::Finding;
-use super::{End, day};
+use crate::policy::role_ending;
 use crate::source::Kind;
-use crate::trust::notary::Role;
 
 pub(super) fn examine(stored: &StoredFacts, now: Timestamp, findings: &mut Vec<Finding>) {
     if !state_dir(stored, findings) {
@@ -115,7 +114,7 @@ fn repository(one: &StoredRepository, now: Timestamp, findings: &mut Vec<Finding
     }
     for (role, expires) in &one.files {
         match expires {
-            Ok(at) => findings.extend(expiry(one, role, *at, now)),
+            Ok(at) => findings.extend(role_ending(name, role, *at, now).map(Finding::from)),
             Err(fault) => findings.push(Finding::warning(
                 "trust.readable",
                 format!("the kept {role}.json of {name} cannot be read: {fault}"),
@@ -126,48 +125,12 @@ fn repository(one: &StoredRepository, now: Timestamp, findings: &mut Vec<Finding
     }
 }
 
-fn expiry(one: &StoredRepository, role: &Role, at: Timestamp, now: Timestamp) -> Option<Finding> {
-    const ID: &str = "trust.expiry";
-    let name = &one.repository;
-    let end = End::of(at, now);
-    let (why, remedy) = match role {
-        // The server makes a new one every two weeks of its own accord.
-        Role::Timestamp if end == End::Near => return None,
-        Role::Timestamp => (
-            "what is kept serves no more while the trust server is away",
-            format!("countersign check {name} fetches a new one; see that the server signs them"),
-        ),
-        Role::Root => (
-            "without a root in date none of its images can be verified",
-            format!("have its owner sign a new root: notary key rotate {name} snapshot -r"),
-        ),
-        Role::Snapshot => (
-            "without a snapshot in date none of its images can be verified",
-            format!("publish anything in it: any docker trust sign of an image of {name}"),
-        ),
-        Role::Targets => (
-            "without targets in date none of its images can be verified",
-            format!("have its owner sign it anew: notary witness -p {name} targets"),
-        ),
-        Role::Delegation(_) => (
-            "signatures in it count no more when it has expired",
-            format!("have one of its signers sign it anew: notary witness -p {name} {role}"),
-        ),
-    };
-    let title = match end {
-        End::Far => return None,
-        End::Near => format!("{role} of {name} expires on {}", day(at)),
-        End::Past => format!("{role} of {name} expired on {}", day(at)),
-    };
-    Some(Finding::warning(ID, title, why, remedy))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::finding::{Severity, told};
     use super::*;
     use crate::source::FileFacts;
-    use crate::trust::notary::Fault;
+    use crate::trust::notary::{Fault, Role};
     use Severity::{Note, Problem, Warning};
 
     fn role(name: &str) -> Role {

@@ -26,8 +26,8 @@ fn ordered(engine: &str, units: &UnitFacts, findings: &mut Vec<Finding>) {
         "an engine that starts before its plugin's socket is there starts the containers that a \
          restart policy names, waits 15 seconds for the socket and then ends, and leaves them \
          running",
-        "copy plugin/docker.service.d to /etc/systemd/system/docker.service.d; then: systemctl \
-         daemon-reload",
+        "run countersign enable, which adds that; or copy plugin/docker.service.d to \
+         /etc/systemd/system/docker.service.d; then: systemctl daemon-reload",
     ));
 }
 

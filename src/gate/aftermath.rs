@@ -25,7 +25,7 @@ impl Gate {
     }
 
     async fn judge_new(&self, id: &ContainerId) -> Decision {
-        let mut decision = self.look_at(id).await;
+        let mut decision = Decision { word: "created", ..self.look_at(id).await };
         if is_to_go(&decision.verdict)
             && let Some(engine) = &self.engine
         {
@@ -43,7 +43,8 @@ impl Gate {
     /// Judges a container by its image.
     pub(super) async fn look_at(&self, id: &ContainerId) -> Decision {
         let subject = Subject::Container(id.to_string());
-        Box::pin(self.prove(subject, Vec::new(), source::now())).await
+        let decision = Box::pin(self.prove(subject, Vec::new(), source::now())).await;
+        Decision { word: "container", ..decision }
     }
 }
 

@@ -214,11 +214,17 @@ impl One<'_> {
                 One { all: &all, repository: &repository, registered: &registered, entry: &entry };
             let kept = entry.kept();
             let outcome = one.refresh(now).ask(kept.as_ref()).await;
-            if outcome.is_ok() {
+            let is_new = |new: &Kept| kept.is_none_or(|kept| !Arc::ptr_eq(&kept.data, &new.data));
+            if let Some(new) = outcome.as_ref().ok().filter(|new| is_new(new)) {
+                all.warned.tell_of(&new.data, now);
+            }
+            let asked = entry.land(&flight, outcome);
+            // Kept first: what it replaces is not what was confirmed.
+            if asked.failure.is_none() {
                 one.note(Some(Confirmed::at(flight.began(), now)));
             }
             // Whoever waited may have gone.
-            let _ = land.send(Some(entry.land(&flight, outcome)));
+            let _ = land.send(Some(asked));
             all.settle(&repository);
         };
         // What it logs goes where whoever began it logs.
@@ -240,6 +246,13 @@ impl One<'_> {
         Ok(loaded)
     }
 
+    /// Takes note that it is in use, and was confirmed.
+    pub fn note(&self, confirmed: Option<Confirmed>) {
+        if self.all.in_use.note(self.repository, confirmed) {
+            self.registered.wanted.notify_one();
+        }
+    }
+
     /// What is kept in memory, where it serves.
     pub fn current(&self, now: Timestamp) -> Option<Kept> {
         self.entry.kept().filter(|kept| self.serves(kept, now, Grace::NONE))
@@ -249,13 +262,6 @@ impl One<'_> {
     fn serves(&self, kept: &Kept, now: Timestamp, grace: Grace) -> bool {
         kept.data.check_within(now, grace).is_ok()
             && !kept.seen.is_forgotten(&self.all.store, self.repository)
-    }
-
-    /// Takes note that it is in use, and was confirmed.
-    pub fn note(&self, confirmed: Option<Confirmed>) {
-        if self.all.in_use.note(self.repository, confirmed) {
-            self.registered.wanted.notify_one();
-        }
     }
 
     pub fn refresh(&self, now: Timestamp) -> Refresh<'_> {

@@ -87,6 +87,11 @@ impl Entry {
         self.state().kept.clone()
     }
 
+    /// Whether anything is.
+    pub fn has_data(&self) -> bool {
+        self.state().kept.is_some()
+    }
+
     /// About how many bytes of memory what is kept takes.
     pub fn weight(&self) -> usize {
         self.state().kept.as_ref().map_or(0, |kept| kept.data.weight())
@@ -95,11 +100,6 @@ impl Entry {
     /// Whether all that is kept can be read from the disk again.
     pub fn is_saved(&self) -> bool {
         self.state().kept.as_ref().is_none_or(|kept| kept.saved)
-    }
-
-    /// Whether anything is.
-    pub fn has_data(&self) -> bool {
-        self.state().kept.is_some()
     }
 
     /// How long a question has been under way; zero where there is none.

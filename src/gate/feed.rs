@@ -125,8 +125,8 @@ mod tests {
         Change { id: number.to_string(), repository: name.parse().ok() }
     }
 
-    fn changed(names: &[&str]) -> Option<News> {
-        Some(News::Changed(names.iter().map(|name| name.parse().unwrap()).collect()))
+    fn changed(names: &[&str]) -> News {
+        News::Changed(names.iter().map(|name| name.parse().unwrap()).collect())
     }
 
     #[test]
@@ -134,19 +134,22 @@ mod tests {
         let mut feed = Feed::default();
         assert_eq!(feed.take(vec![change(1, "h.io/a"), change(2, "h.io/b")], 3), Some(News::Begun));
         assert!(feed.is_followed());
-        assert_eq!(feed.take(vec![change(1, "h.io/a"), change(2, "h.io/b")], 3), changed(&[]));
+        assert_eq!(
+            feed.take(vec![change(1, "h.io/a"), change(2, "h.io/b")], 3),
+            Some(changed(&[]))
+        );
         let later = vec![change(4, "h.io/a"), change(3, "h.io/c"), change(2, "h.io/b")];
-        assert_eq!(feed.take(later, 3), changed(&["h.io/a", "h.io/c"]));
+        assert_eq!(feed.take(later, 3), Some(changed(&["h.io/a", "h.io/c"])));
         // Names of no repository are nobody's.
-        assert_eq!(feed.take(vec![change(5, "UP"), change(4, "h.io/a")], 3), changed(&[]));
+        assert_eq!(feed.take(vec![change(5, "UP"), change(4, "h.io/a")], 3), Some(changed(&[])));
     }
 
     #[test]
     fn an_empty_feed_that_fills() {
         let mut feed = Feed::default();
         assert_eq!(feed.take(vec![], 2), Some(News::Begun));
-        assert_eq!(feed.take(vec![], 2), changed(&[]));
-        assert_eq!(feed.take(vec![change(1, "h.io/a")], 2), changed(&["h.io/a"]));
+        assert_eq!(feed.take(vec![], 2), Some(changed(&[])));
+        assert_eq!(feed.take(vec![change(1, "h.io/a")], 2), Some(changed(&["h.io/a"])));
         let mut feed = Feed::default();
         feed.take(vec![], 1);
         assert_eq!(feed.take(vec![change(7, "h.io/a")], 1), None, "there may be more");

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::asking::{Question, Told};
 use super::contents::Case;
-use super::{Decision, Gate, NETWORK, reach};
+use super::{Decision, Gate, NETWORK, Phases, reach};
 use crate::image::{ContainerId, Digest, ImageName, Reference, Repository};
 use crate::policy::{
     self, Evidence, Grant, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict,
@@ -24,6 +24,8 @@ pub(super) struct Gathered {
     /// The subject as people call it.
     pub told: String,
     pub question: Question,
+    /// Where the time went so far.
+    pub phases: Phases,
 }
 
 impl Gate {
@@ -46,10 +48,12 @@ impl Gate {
             }
             other => other,
         };
+        let began = Instant::now();
         let held = self
             .held(&subject, &mut access)
             .await
             .map_err(|refusal| Box::new(denied(Reason::Request(refusal), called(&subject))))?;
+        let engine = began.elapsed();
         let told = match &held {
             Held::Image(image) => format!("{} ({})", image.called, image.id),
             _ => called(&subject),
@@ -58,16 +62,19 @@ impl Gate {
         let question = Question { began: Instant::now(), now, deadline, anew: false };
         let mut evidence = Evidence { held, ..Evidence::default() };
         let asked = policy::repositories(&self.policy, &subject, &evidence.held);
+        let began = Instant::now();
         let (answers, served, host) = tokio::join!(
             self.trust(asked, question),
             self.served(&subject, deadline),
             self.host(access, deadline),
         );
+        let trust = began.elapsed();
         evidence.served = served;
         evidence.host = host;
         let mut case = Case { subject, evidence, now, unasked: Vec::new(), notes: BTreeMap::new() };
         case.take(answers);
-        Ok(Gathered { case, told, question })
+        let phases = Phases { engine, trust, ..Phases::default() };
+        Ok(Gathered { case, told, question, phases })
     }
 
     /// The trust data of repositories. All at once: one slow server must not use up the time
@@ -171,11 +178,8 @@ impl Gate {
         })?;
         let access = request::specified_access(&previous.container_spec)
             .map_err(|refusal| deny(Reason::Request(refusal)))?;
-        let subject = policy::previous(&previous.image).map_err(|refusal| Decision {
-            verdict: Verdict::Deny(refusal),
-            subject: previous.image,
-            notes: Vec::new(),
-        })?;
+        let subject = policy::previous(&previous.image)
+            .map_err(|refusal| Decision::on(previous.image, Verdict::Deny(refusal)))?;
         Ok((subject, access))
     }
 }
@@ -218,7 +222,7 @@ fn called(subject: &Subject) -> String {
 }
 
 fn denied(reason: Reason, subject: String) -> Decision {
-    Decision { verdict: Verdict::Deny(Refusal::new(reason)), subject, notes: Vec::new() }
+    Decision::on(subject, Verdict::Deny(Refusal::new(reason)))
 }
 
 /// What of an engine's image the policy may go by.

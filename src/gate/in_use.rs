@@ -65,6 +65,12 @@ impl InUse {
         self.all().get(repository).copied().flatten()
     }
 
+    /// Every confirmation.
+    pub fn confirmations(&self) -> Vec<(Repository, Confirmed)> {
+        let all = self.all();
+        all.iter().filter_map(|(repository, one)| Some((repository.clone(), (*one)?))).collect()
+    }
+
     /// The repositories of one registry.
     pub fn of(&self, host: &str) -> Vec<Repository> {
         let all = self.all();

@@ -13,10 +13,13 @@ mod asking;
 mod contents;
 mod crossing;
 mod doors;
+mod endings;
 mod entry;
 mod feed;
 mod gather;
 mod in_use;
+mod observed;
+mod phases;
 mod reach;
 mod refresh;
 mod rehearsal;
@@ -34,7 +37,7 @@ mod watch;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tracing::warn;
@@ -42,6 +45,7 @@ use tracing::warn;
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
+use self::phases::lap;
 use self::verdicts::{Judged, Verdicts};
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
@@ -50,13 +54,16 @@ use crate::source::{self, Engine, StoreError};
 
 pub use account::{Account, Asked};
 pub use doors::{Door, Standing, attend, doors};
+pub use endings::stored_ends;
+pub use observed::{Observed, ObservedRegistry};
+pub use phases::Phases;
 pub use refresh::remedy;
 pub use rehearsal::Holding;
 pub use repositories::{Repositories, remote};
 pub use seen::{Forgotten, Seen, look as look_seen, reset};
 pub use stored::{Unusable, stored};
 pub use upkeep::keep_fresh;
-pub use watch::watch;
+pub use watch::{Told, watch};
 
 /// How long a decision waits for trust server and registry together. The engine itself
 /// would wait for ever, and a person for a few seconds.
@@ -113,12 +120,24 @@ pub struct Decision {
     /// What went wrong without changing the verdict, such as a server that is away while
     /// cached data is still good.
     pub notes: Vec<String>,
+    /// What was asked, in one word of a closed list: [`Intent::word`], `unread` where the call
+    /// could not be read; `created`, what a create made; `container`, one that no call started;
+    /// `image`, a name alone.
+    pub word: &'static str,
+    /// Where the time went.
+    pub phases: Phases,
 }
 
 impl Decision {
     /// A decision on nothing in particular.
     fn settled(verdict: Verdict) -> Self {
-        Self { verdict, subject: String::new(), notes: Vec::new() }
+        Self::on(String::new(), verdict)
+    }
+
+    /// A decision on something, and nothing beside it.
+    pub fn on(subject: String, verdict: Verdict) -> Self {
+        let phases = Phases::default();
+        Self { verdict, subject, notes: Vec::new(), word: "pass", phases }
     }
 
     fn not_judged() -> Self {
@@ -170,13 +189,22 @@ impl Gate {
     /// Decides a call of the engine (`AuthZReq`).
     pub async fn decide(&self, call: &Call) -> Decision {
         let intent = request::read(call);
+        let word = intent.as_ref().map_or("unread", Intent::word);
         // The policy first: where nothing is enforced, nobody waits.
+        let mut wait = Duration::ZERO;
         let passage = match self.way(&intent) {
             None => None,
-            Some((way, refused)) => match self.crossing.enter(way, call).await {
-                Some(passage) => Some(passage),
-                None => return Decision::settled(Verdict::Deny(Refusal::new(refused))),
-            },
+            Some((way, refused)) => {
+                let began = Instant::now();
+                let passage = self.crossing.enter(way, call).await;
+                wait = began.elapsed();
+                if passage.is_none() {
+                    let verdict = Verdict::Deny(Refusal::new(refused));
+                    let phases = Phases { wait, ..Phases::default() };
+                    return Decision { word, phases, ..Decision::settled(verdict) };
+                }
+                passage
+            }
         };
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => Decision::settled(verdict),
@@ -188,7 +216,7 @@ impl Gate {
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
             passage.keep();
         }
-        decision
+        Decision { word, phases: Phases { wait, ..decision.phases }, ..decision }
     }
 
     /// The way of a call that depends on what a container's name means, and what is told
@@ -218,7 +246,8 @@ impl Gate {
 
     /// The same, as a clock decides that says `now`.
     pub async fn check_at(&self, reference: Reference, now: Timestamp) -> Decision {
-        self.prove(Subject::Name(reference), Vec::new(), now).await
+        let decision = self.prove(Subject::Name(reference), Vec::new(), now).await;
+        Decision { word: "image", ..decision }
     }
 
     async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
@@ -229,7 +258,8 @@ impl Gate {
         match self.verdicts.recall(&gathered.case) {
             Some((verdict, warning)) => {
                 let notes = gathered.case.notes.into_values().chain(warning).collect();
-                Decision { verdict, subject: gathered.told, notes }
+                let phases = gathered.phases;
+                Decision { notes, phases, ..Decision::on(gathered.told, verdict) }
             }
             None => self.weigh_gathered(gathered).await.0,
         }
@@ -253,7 +283,8 @@ impl Gate {
     }
 
     async fn weigh_gathered(&self, gathered: Gathered) -> (Decision, Case) {
-        let Gathered { case, told, question } = gathered;
+        let Gathered { case, told, question, mut phases } = gathered;
+        let mut began = Instant::now();
         let (mut judged, mut case) = self.judge(case).await;
         // What is refused is looked into, from what costs least: contents on the node, then
         // the trust servers, since nothing is refused by old data, then the registry.
@@ -261,20 +292,23 @@ impl Gate {
             if !is_about_the_image(&judged.0) {
                 break;
             }
+            phases.judge += lap(&mut began);
             let is_new = match step {
                 Step::Node => self.look_into(&mut case, None).await,
                 Step::TrustServer => self.ask_after_all(&mut case, question).await,
                 Step::Registry => self.look_into(&mut case, Some(question.deadline)).await,
             };
+            phases.trust += lap(&mut began);
             if is_new {
                 (judged, case) = self.judge(case).await;
             }
         }
         self.verdicts.keep(&self.policy, &case, &judged);
+        phases.judge += lap(&mut began);
         let (verdict, warning) = judged;
         let grace = self.use_of_grace(&case);
         let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
-        (Decision { verdict, subject: told, notes }, case)
+        (Decision { notes, phases, ..Decision::on(told, verdict) }, case)
     }
 
     /// Tells and counts what has run out and was decided by all the same.

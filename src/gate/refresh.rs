@@ -114,7 +114,7 @@ impl Refresh<'_> {
         let (store, repository) = (self.store.clone(), self.repository.clone());
         let read = move || store.read(&repository, TIMESTAMP_FILE).ok().flatten();
         let Some(known) = away(read).await else { return Ok(None) };
-        let expires = stated(&Role::Timestamp, &known).ok().map(|file| file.expires);
+        let expires = stated(&Role::Timestamp, &known).map(|stated| stated.expires).ok();
         let Some(expires) = expires.filter(|expires| *expires >= self.now) else {
             return Ok(None);
         };
@@ -315,6 +315,9 @@ impl Refresh<'_> {
         let answer = fetched.await;
         if answer.is_ok() || is_small {
             self.registered.heard(answer.as_ref().err());
+        }
+        if let Some(error) = answer.as_ref().err().filter(|error| !error.is_not_found()) {
+            self.registered.failures.count(error.kind());
         }
         answer
     }

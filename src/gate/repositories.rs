@@ -18,8 +18,10 @@ use tracing::{info, warn};
 
 use super::SetupError;
 use super::asking::{One, Question, Told, unasked};
+use super::endings::Warned;
 use super::entry::Entry;
 use super::in_use::InUse;
+use super::observed::Failures;
 use super::refresh::Failure;
 use crate::image::{Digest, Repository, Tag};
 use crate::policy::{self, Gap, Policy};
@@ -48,8 +50,9 @@ pub struct Repositories {
     pub(super) policy: Arc<Policy>,
     /// Whether each decision asks, whatever the policy says.
     always_ask: AtomicBool,
-    entries: Mutex<LruCache<Repository, Arc<Entry>>>,
+    pub(super) entries: Mutex<LruCache<Repository, Arc<Entry>>>,
     pub(super) in_use: InUse,
+    pub(super) warned: Warned,
     pub(super) heavy: Semaphore,
 }
 
@@ -59,6 +62,7 @@ pub(super) struct Registered {
     pub root: RootPolicy,
     /// When its trust server last failed to answer.
     away_since: Mutex<Option<Instant>>,
+    pub failures: Failures,
     /// That a repository came into use, or the server came back: there is something to do.
     pub wanted: Notify,
 }
@@ -76,6 +80,7 @@ impl Repositories {
                 remote: remote(registry)?,
                 root: registry.root.clone(),
                 away_since: Mutex::default(),
+                failures: Failures::default(),
                 wanted: Notify::new(),
             };
             registries.insert(registry.host.clone(), Arc::new(registered));
@@ -88,6 +93,7 @@ impl Repositories {
             always_ask: AtomicBool::new(false),
             entries: Mutex::new(LruCache::new(KEPT)),
             in_use: InUse::default(),
+            warned: Warned::default(),
             heavy: Semaphore::new(VERIFIED_AT_ONCE),
         })
     }

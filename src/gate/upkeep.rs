@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 use super::asking::One;
 use super::feed::{Feed, News};
 use super::in_use::Confirmed;
-use super::refresh::{Failing, TIMESTAMP_FILE};
+use super::refresh::{Failing, Kept, TIMESTAMP_FILE};
 use super::repositories::{Registered, Repositories};
 use super::schedule::{Pause, Schedule, Step};
 use super::{SharedGate, away};
@@ -48,7 +48,7 @@ pub async fn keep_fresh(gate: SharedGate) {
         .registries
         .iter()
         .map(|(host, registered)| Server::new(host, registered, &repositories).keep());
-    join_all(servers).await;
+    tokio::join!(join_all(servers), repositories.warn_of_endings());
 }
 
 /// One trust server, and what is to be asked of it.
@@ -253,10 +253,8 @@ impl Repositories {
                 let entry = self.entry(&repository);
                 let one = One { entry: &entry, ..one };
                 let asked = one.ask_now(now).await;
-                asked.map(|()| {
-                    let current = one.current(now);
-                    current.and_then(|kept| kept.data.files().map(|(.., end)| end).min())
-                })
+                let ends = |kept: Kept| kept.data.files().map(|(_, _, end)| end).min();
+                asked.map(|()| one.current(now).and_then(ends))
             }
             Ok(Some(end)) => {
                 one.note(Some(Confirmed::at(began, now)));

@@ -38,14 +38,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// How long a stream of events must have lasted for its end to be none of a row.
 const LASTED: Duration = Duration::from_secs(60);
 
-/// Watches for as long as it is polled, and tells whenever an engine `appeared`. Returns at
-/// once where there is nothing to hold containers to, or no engine.
-pub async fn watch(gate: SharedGate, appeared: Arc<Notify>) {
+/// Who is told what the log is told of a container: what was decided about it, and whether it
+/// was killed.
+pub type Told = dyn Fn(&Running, &Decision, bool) + Send + Sync;
+
+/// Watches for as long as it is polled, tells whenever an engine `appeared`, and what it
+/// sees. Returns at once where there is nothing to hold containers to, or no engine.
+pub async fn watch(gate: SharedGate, appeared: Arc<Notify>, told: Arc<Told>) {
     let watched = SharedGate::clone(&gate);
     let Some(engine) = watched.engine.as_ref().filter(|_| watched.policy.is_enforced()) else {
         return;
     };
-    let mut watch = Watch::new(gate, engine, appeared);
+    let mut watch = Watch::new(gate, engine, appeared, told);
     let mut pause = FIRST_PAUSE;
     loop {
         let began = Instant::now();
@@ -68,6 +72,7 @@ struct Watch<'e> {
     gate: SharedGate,
     engine: &'e Engine,
     appeared: Arc<Notify>,
+    told: Arc<Told>,
     /// Whether it has been told that the engine is waited for.
     is_waited_for: bool,
     waiting: VecDeque<Running>,
@@ -91,11 +96,12 @@ struct Look {
 }
 
 impl<'e> Watch<'e> {
-    fn new(gate: SharedGate, engine: &'e Engine, appeared: Arc<Notify>) -> Self {
+    fn new(gate: SharedGate, engine: &'e Engine, appeared: Arc<Notify>, told: Arc<Told>) -> Self {
         Self {
             gate,
             engine,
             appeared,
+            told,
             is_waited_for: false,
             waiting: VecDeque::new(),
             overflowed: false,
@@ -209,6 +215,9 @@ impl<'e> Watch<'e> {
         let (id, name) = (container.id.as_str(), container.name.as_str());
         let image = decision.subject.as_str();
         let why = first_line(&decision.verdict);
+        if killed.is_some() || is_new && *sighting != Sighting::Gone {
+            (self.told)(container, decision, matches!(killed, Some(Ok(true))));
+        }
         match (sighting, killed) {
             (Sighting::Violation(code), Some(Ok(true))) => {
                 warn!(

@@ -174,9 +174,9 @@ mod tests {
              offline_grace = { timestamp = \"1h\", snapshot = \"2h\" }\n\
              [[rules]]\nrepository = \"h.io/prod/b\"\noffline_grace = {}\n\
              [[rules]]\nrepository = \"h.io/prod/c\"\nallow_host_access = false\n";
-        let ruled = policy(&format!("{text}{rules}")).unwrap();
+        let special = policy(&format!("{text}{rules}")).unwrap();
         let c: Repository = "h.io/prod/c".parse().unwrap();
-        let of = [&a, &b, &c].map(|one| ruled.offline_grace(one));
+        let of = [&a, &b, &c].map(|one| special.offline_grace(one));
         assert_eq!(of, [hours(72, 0), Grace::NONE, hours(1, 2)]);
         for (grace, what) in [
             ("{ root = \"1h\" }", "unknown field `root`"),

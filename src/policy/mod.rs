@@ -16,6 +16,7 @@ mod assess;
 mod binding;
 mod build;
 mod document;
+mod ends;
 mod evidence;
 mod explain;
 mod freshness;
@@ -32,6 +33,9 @@ mod verdict;
 
 pub use binding::unread;
 pub use document::{ConfigError, OnViolation};
+pub use ends::{
+    End, Ending, authority_ending, day, registry_endings, role_ending, user_key_ending,
+};
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
 pub use explain::{
     Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart, explain,

@@ -92,6 +92,29 @@ pub enum Intent {
     },
 }
 
+impl Intent {
+    /// What a call would do, in one word of a closed list: for records and metrics.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Guarded { permission, .. } => permission.key(),
+            Self::Pull(_) => "pull",
+            Self::Tag { .. } => "tag",
+            Self::Create { .. } => "create",
+            Self::Start { verb: StartVerb::Start, .. } => "start",
+            Self::Start { verb: StartVerb::Restart, .. } => "restart",
+            Self::Rename => "rename",
+            Self::Service { verb: ServiceVerb::Create, .. } => "service_create",
+            Self::Service { verb: ServiceVerb::Update, .. } => "service_update",
+            Self::Rollback { .. } => "service_rollback",
+            Self::Volume { .. } => "volume",
+            Self::Exec { .. } => "exec",
+            Self::ExecStart { .. } => "exec_start",
+            Self::Update { .. } => "update",
+        }
+    }
+}
+
 /// How a container is set going. A restart starts a container that never ran, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StartVerb {

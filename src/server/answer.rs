@@ -8,34 +8,38 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
-use tracing::{Instrument, debug, error, info, info_span};
+use tracing::{Instrument, debug, info_span};
 
 use super::call::{self, Outcome, Undisturbed};
 use super::probe::Probes;
 use crate::gate::{Decision, Gate};
-use crate::policy::{Grant, Reason, Verdict};
+use crate::policy::{Reason, Verdict};
+use crate::record::{Asked, Recorder};
 use crate::request::{self, ACTIVATE, Answer, Call, WireError};
 
 /// Largest message taken from the engine, in bytes. Engines show bodies of up to 4 MiB,
 /// which are 5.6 MB in base64, and in an `AuthZRes` the response beside it.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 
+/// What answers rest on, for as long as the program runs.
+pub(super) struct Desk {
+    pub gate: Arc<Gate>,
+    pub recorder: Arc<Recorder>,
+    pub probes: Probes,
+}
+
 /// Answers one HTTP request. Always with status 200 where the path is known: the engine
 /// takes any other for a broken plugin, and shows people that instead of the reason.
-pub(super) async fn answer(
-    gate: Arc<Gate>,
-    probes: Arc<Probes>,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+pub(super) async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/Plugin.Activate") => respond(StatusCode::OK, ACTIVATE),
         (&Method::POST, "/AuthZPlugin.AuthZReq") => {
-            decided(authorize(gate, probes, request.into_body())).await
+            decided(&desk, authorize(Arc::clone(&desk), request.into_body())).await
         }
         (&Method::POST, "/AuthZPlugin.AuthZRes") => {
-            decided(review(gate, request.into_body())).await
+            decided(&desk, review(Arc::clone(&desk), request.into_body())).await
         }
-        (&Method::GET, "/countersign/seen") => match probes.answer(request.uri().query()) {
+        (&Method::GET, "/countersign/seen") => match desk.probes.answer(request.uri().query()) {
             Some(seen) => respond(StatusCode::OK, format!(r#"{{"seen":{seen}}}"#)),
             None => respond(StatusCode::BAD_REQUEST, r#"{"Err":"ask with nonce=32 hex digits"}"#),
         },
@@ -47,45 +51,51 @@ pub(super) async fn answer(
 }
 
 /// A panic in a decision becomes a denial.
-async fn decided(decision: impl Future<Output = Answer> + Send + 'static) -> Response<Full<Bytes>> {
+async fn decided(
+    desk: &Desk,
+    decision: impl Future<Output = Answer> + Send + 'static,
+) -> Response<Full<Bytes>> {
     let decision = Undisturbed::new(decision.instrument(info_span!("call")));
-    match or_denial(decision.await).to_json() {
+    match or_denial(decision.await, &desk.recorder).to_json() {
         Cow::Borrowed(text) => respond(StatusCode::OK, text),
         Cow::Owned(text) => respond(StatusCode::OK, text),
     }
 }
 
 /// What was answered; where deciding panicked, a denial.
-fn or_denial(outcome: Outcome<Answer>) -> Answer {
+fn or_denial(outcome: Outcome<Answer>, recorder: &Recorder) -> Answer {
     outcome.unwrap_or_else(|panic| {
-        error!(error = call::said(&*panic), "a decision failed; the call was refused");
+        recorder.failed(call::said(&*panic));
         Answer::Deny(Reason::Internal.to_string())
     })
 }
 
-async fn authorize(gate: Arc<Gate>, probes: Arc<Probes>, body: Incoming) -> Answer {
+async fn authorize(desk: Arc<Desk>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let call = match read(body, Call::from_json).await {
+    let call = match read(&desk.recorder, began, body, Call::from_json).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
-    probes.saw(&call.uri);
-    let decision = gate.decide(&call).await;
-    record(&call, &decision, began);
+    let read = began.elapsed();
+    desk.probes.saw(&call.uri);
+    let decision = desk.gate.decide(&call).await;
+    desk.recorder.decided(Asked::Request(&call), &decision, read, began);
     answer_of(decision)
 }
 
 /// What came of a call has happened already, but its caller does not know yet.
-async fn review(gate: Arc<Gate>, body: Incoming) -> Answer {
+async fn review(desk: Arc<Desk>, body: Incoming) -> Answer {
     let began = Instant::now();
-    let (call, response) = match read(body, request::Response::from_json).await {
-        Ok(both) => both,
-        Err(refused) => return refused,
-    };
-    let decision = gate.review(&call, &response).await;
+    let (call, response) =
+        match read(&desk.recorder, began, body, request::Response::from_json).await {
+            Ok(both) => both,
+            Err(refused) => return refused,
+        };
+    let read = began.elapsed();
+    let decision = desk.gate.review(&call, &response).await;
     // That all is as it was decided before the call is not worth a second line.
     if !decision.verdict.is_allow() {
-        record(&call, &decision, began);
+        desk.recorder.decided(Asked::Response(&call), &decision, read, began);
     }
     answer_of(decision)
 }
@@ -99,6 +109,8 @@ fn answer_of(decision: Decision) -> Answer {
 
 /// Reads the engine's message, or refuses the call.
 async fn read<T>(
+    recorder: &Recorder,
+    began: Instant,
     body: Incoming,
     message: impl FnOnce(&[u8]) -> Result<T, WireError>,
 ) -> Result<T, Answer> {
@@ -111,7 +123,7 @@ async fn read<T>(
         Err(why) => Err(why),
     };
     read.map_err(|why| {
-        info!(verdict = "deny", code = "message-malformed", why, "decided");
+        recorder.unreadable(&why, began.elapsed());
         Answer::Deny(why)
     })
 }
@@ -124,38 +136,6 @@ async fn receive(body: Incoming) -> Result<Bytes, String> {
         }
         Err(error) => Err(format!("the engine's message broke off: {error}")),
     }
-}
-
-/// One line for each decision; calls that bring and run nothing only at debug.
-fn record(call: &Call, decision: &Decision, began: Instant) {
-    let verdict = &decision.verdict;
-    let code = verdict.code();
-    let (method, uri) = (call.method.as_str(), shown(&call.uri));
-    let user = call.user.as_deref().unwrap_or_default();
-    let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let subject = decision.subject.as_str();
-    for note in &decision.notes {
-        tracing::warn!(note, "note");
-    }
-    match verdict {
-        Verdict::Allow(Grant::NotJudged) => {
-            debug!(verdict = "allow", code, method, uri, user, micros, "decided");
-        }
-        Verdict::Allow(_) => {
-            info!(verdict = "allow", code, method, uri, user, subject, micros, "decided");
-        }
-        Verdict::Deny(refusal) => {
-            let why = refusal.summary();
-            info!(verdict = "deny", code, method, uri, user, subject, why, micros, "decided");
-        }
-    }
-}
-
-/// The path, to know the call by. A query may hold secrets (build arguments, say); what it
-/// says of an image is told as the subject.
-fn shown(uri: &str) -> &str {
-    let path = uri.split(['?', '#']).next().unwrap_or_default();
-    path.char_indices().nth(300).and_then(|(end, _)| path.get(..end)).unwrap_or(path)
 }
 
 fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -172,10 +152,14 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_denial() {
-        assert_eq!(or_denial(Ok(Answer::Allow)), Answer::Allow);
-        let Answer::Deny(text) = or_denial(Err(Box::new("as if by a bug"))) else {
-            panic!("allowed")
-        };
+        let recorder = Recorder::nowhere();
+        assert_eq!(or_denial(Ok(Answer::Allow), &recorder), Answer::Allow);
+        let panicked = Err(Box::new("as if by a bug") as _);
+        let Answer::Deny(text) = or_denial(panicked, &recorder) else { panic!("allowed") };
         assert!(text.starts_with("countersign failed while it decided"), "{text}");
+        let counted =
+            r#"countersign_decisions_total{verb="unread",verdict="deny",code="internal"} 1"#;
+        let metrics = recorder.metrics().text().unwrap();
+        assert!(metrics.contains(counted), "{metrics}");
     }
 }

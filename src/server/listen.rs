@@ -105,6 +105,15 @@ impl Listener {
         }
     }
 
+    /// Where it can be connected to. Only a socket that systemd handed over can have no path.
+    pub fn path(&self) -> Option<PathBuf> {
+        match &self.made {
+            // It was bound under another name.
+            Some(made) => Some(made.path.clone()),
+            None => Some(self.inner.local_addr().ok()?.as_pathname()?.to_owned()),
+        }
+    }
+
     /// Waits for the next connection.
     pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
         self.inner.accept().await.map(|(stream, _)| stream)
@@ -177,6 +186,7 @@ mod tests {
 
         let systemds = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let listener = Listener::adopt(systemds.try_clone().unwrap()).unwrap();
+        assert_eq!(listener.path().as_ref(), Some(&path));
         let _client = connect().unwrap();
         assert_eq!(listener.close().len(), 0);
         assert!(systemds.accept().is_ok(), "it waits for whoever comes next");
@@ -187,6 +197,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plugins/cs.sock");
         let first = Listener::bind(&path, Access::OWNER).unwrap();
+        assert_eq!(first.path().as_ref(), Some(&path));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(matches!(Listener::bind(&path, Access::OWNER), Err(ListenError::InUse { .. })));

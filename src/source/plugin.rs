@@ -1,5 +1,6 @@
 //! Our own plugin socket, asked as an engine would ask it.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,10 +8,13 @@ use hyper::Method;
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use super::clock::Deadline;
 use super::http::{Call, Failure, innermost};
 use super::socket::SocketClient;
+use super::unavailable::quote;
 
 /// Most bytes of an answer; they are all one line.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -48,6 +52,47 @@ impl PluginSocket {
         let answer: Seen =
             self.ask(Method::GET, &format!("countersign/seen?nonce={nonce}")).await?;
         Ok(answer.seen)
+    }
+
+    /// Shows it a call that reads and changes nothing, as an engine would: whether it lets the
+    /// call be, and with its message where it does not.
+    pub async fn would_allow(&self, target: &str) -> Result<Result<(), String>, String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Verdict {
+            allow: bool,
+            #[serde(default)]
+            msg: String,
+        }
+        let body = serde_json::json!({ "RequestMethod": "GET", "RequestUri": target }).to_string();
+        let exchange = tokio::time::timeout(PATIENCE, self.post("AuthZPlugin.AuthZReq", &body));
+        let answer = match exchange.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(format!("it cannot be asked: {error}")),
+            Err(_) => return Err(format!("it did not answer in {} s", PATIENCE.as_secs())),
+        };
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.lines().next().unwrap_or_default();
+        if status.split(' ').nth(1) != Some("200") {
+            return Err(format!("it answered {}", quote(status)));
+        }
+        let verdict: Verdict =
+            serde_json::from_str(body).map_err(|error| format!("it gave a bad answer: {error}"))?;
+        Ok(if verdict.allow { Ok(()) } else { Err(verdict.msg) })
+    }
+
+    /// One exchange with a body, on a connection of its own.
+    async fn post(&self, path: &str, body: &str) -> io::Result<String> {
+        let mut stream = UnixStream::connect(self.client.path()).await?;
+        let call = format!(
+            "POST /{path} HTTP/1.1\r\nHost: countersign\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(call.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
+        Ok(answer)
     }
 
     /// The error is a sentence that starts with "it".

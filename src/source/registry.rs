@@ -34,6 +34,24 @@ impl Registry {
         Self { base, session }
     }
 
+    /// The host that is asked and, where given, its port.
+    pub fn host(&self) -> &str {
+        self.base.host()
+    }
+
+    /// Greets the registry (`GET /v2/`), with the login where it asks for one.
+    pub async fn greet(&self, deadline: Deadline) -> Result<(), Unavailable> {
+        /// Most bytes of an answer that says nothing.
+        const MAX_GREETING: u64 = 64 * 1024;
+        let url = self
+            .base
+            .join("v2/")
+            .ok_or_else(|| Unavailable::bad_answer(self.session.at(), "its URL cannot be built"))?;
+        let headers = HeaderMap::new();
+        let call = Call { method: Method::GET, url, headers, max: MAX_GREETING, deadline };
+        self.session.send(&call, "").await.map(|_| ())
+    }
+
     /// The digest of the manifest or index that `tag` names now, or nothing if the
     /// registry has no such repository or tag.
     ///
@@ -117,6 +135,16 @@ mod tests {
     fn head(status: &str, header: &str) -> Vec<Step> {
         let text = format!("HTTP/1.1 {status}\r\nContent-Length: 1234\r\n{header}\r\n");
         vec![Step::Send(text.into_bytes())]
+    }
+
+    #[tokio::test]
+    async fn greets_and_is_answered() {
+        let (server, remote) = Server::trusted(|_| answer("200 OK", &[], "{}"));
+        remote.registry().greet(patient()).await.unwrap();
+        assert_eq!(server.seen.lines(), ["GET /v2/"]);
+        assert_eq!(remote.registry().host(), server.host);
+        let (_server, remote) = Server::trusted(|_| answer("404 Not Found", &[], ""));
+        assert!(remote.registry().greet(patient()).await.unwrap_err().is_not_found());
     }
 
     #[tokio::test]

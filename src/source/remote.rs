@@ -93,6 +93,8 @@ pub struct Remote {
     trust_server: TrustServer,
     /// The proxy on the way to the trust server.
     proxy: Option<String>,
+    /// The proxy on the way to the registry.
+    registry_proxy: Option<String>,
 }
 
 impl Remote {
@@ -118,7 +120,8 @@ impl Remote {
             let tls = tls::configure(host, ca, &certs_d)?;
             Ok::<_, TlsError>(Arc::new(HttpsClient::new(tls, Arc::clone(&proxies))))
         };
-        let proxy = notary.join("").and_then(|url| proxies.leading_to(&url).map(HttpProxy::name));
+        let leading_to = |base: &Base| proxies.leading_to(&base.join("")?).map(HttpProxy::name);
+        let (proxy, registry_proxy) = (leading_to(&notary), leading_to(&registry));
         let registry_client = client(registry.host())?;
         // One server under two names shares its connections.
         let notary_client = if notary.host() == registry.host() {
@@ -131,7 +134,12 @@ impl Remote {
         let registry = Registry::new(registry, session);
         let at = Place::new(Role::TrustServer, notary.host());
         let session = Session::new(at, notary_client, credentials);
-        Ok(Self { registry, trust_server: TrustServer::new(notary, session), proxy })
+        Ok(Self {
+            registry,
+            trust_server: TrustServer::new(notary, session),
+            proxy,
+            registry_proxy,
+        })
     }
 
     /// Where images come from.
@@ -148,6 +156,11 @@ impl Remote {
     /// port.
     pub fn proxy(&self) -> Option<&str> {
         self.proxy.as_deref()
+    }
+
+    /// The HTTP proxy through which the registry is asked, likewise.
+    pub fn registry_proxy(&self) -> Option<&str> {
+        self.registry_proxy.as_deref()
     }
 }
 

@@ -17,8 +17,10 @@ mod clients;
 mod containerd_store;
 mod doctor;
 mod effect;
+mod enable;
 mod explain;
 mod faults;
+mod freshness;
 mod fuzz;
 mod host_access;
 mod lab;
@@ -32,6 +34,7 @@ mod platforms;
 mod policy;
 mod prepared;
 mod races;
+mod record;
 mod recorded;
 mod relay;
 mod scan;
@@ -95,15 +98,18 @@ fn main() {
         races::STORIES,
         watch::STORIES,
         doctor::STORIES,
+        enable::STORIES,
         scan::STORIES,
         explain::STORIES,
         managed::STORIES,
         faults::STORIES,
+        freshness::STORIES,
         network::STORIES,
         trust::STORIES,
         platforms::STORIES,
         host_access::STORIES,
         verdicts::STORIES,
+        record::STORIES,
         recorded::STORIES,
         unguarded::STORIES,
         fuzz::STORIES,
@@ -126,7 +132,10 @@ fn main() {
     for make in OTHER_ENGINES {
         let by_store =
             if make.containerd_store { containerd_store::STORIES } else { watch::STORIES };
+        // What an engine makes of a reload has nothing to do with where it keeps images.
+        let reloads = if make.containerd_store { &[] } else { enable::EVERYWHERE };
         let stories = recorded::STORIES.iter().chain(races::STORIES).chain(by_store);
+        let stories = stories.chain(reloads);
         trials.extend(stories.map(|story| trial(story, make)));
     }
     if fuzz::Asked::read().is_some() {

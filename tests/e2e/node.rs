@@ -360,6 +360,18 @@ impl<'a> Plugin<'a> {
         &self.files
     }
 
+    /// The process that answers.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Starts it again after its end, with a policy file of the story's.
+    #[track_caller]
+    pub fn obey(&mut self, policy: &Path) {
+        policy.clone_into(&mut self.files.policy);
+        self.start_again();
+    }
+
     /// Sends it a signal, as `kill` does.
     pub fn signal(&self, signal: &str) {
         let pid = self.process.id().to_string();

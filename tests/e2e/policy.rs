@@ -17,6 +17,7 @@ pub struct Policy {
     proxy: Option<String>,
     teams: Vec<(String, Vec<String>)>,
     users: Vec<(String, PathBuf)>,
+    trusting: String,
     more: String,
 }
 
@@ -33,6 +34,7 @@ impl Policy {
             proxy: None,
             teams: Vec::new(),
             users: Vec::new(),
+            trusting: String::new(),
             more: String::new(),
         }
     }
@@ -74,6 +76,17 @@ impl Policy {
         self
     }
 
+    /// Adds a line to `[trust_configuration]`.
+    pub fn trusting(mut self, line: &str) -> Self {
+        writeln!(self.trusting, "{line}").expect("a string takes everything");
+        self
+    }
+
+    /// Under which each decision asks the trust server, so that a revocation is seen at once.
+    pub fn asking_always(self) -> Self {
+        self.trusting("max_staleness = \"0s\"")
+    }
+
     /// The HTTP proxy that leads to the trust server.
     pub fn proxy(mut self, url: String) -> Self {
         self.proxy = Some(url);
@@ -103,6 +116,7 @@ impl Display for Policy {
         if let Some(what) = self.on_violation {
             writeln!(f, "on_violation = {what:?}")?;
         }
+        f.write_str(&self.trusting)?;
         writeln!(f, "\n[[registries]]\nhost_address = {:?}", self.host)?;
         writeln!(f, "ca_file = {}\ntrust_server = {:?}", quoted(&self.ca), self.trust_server)?;
         if let Some(proxy) = &self.proxy {

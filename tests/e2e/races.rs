@@ -45,7 +45,9 @@ fn scene(stage: &Stage) -> Scene<'_> {
     let policy = Policy::requiring(lab, &["CI"])
         .team("CI", &["jenkins"])
         .user(lab, "jenkins")
-        .trust_server(relay.url());
+        .trust_server(relay.url())
+        // The stories hold what a decision asks.
+        .asking_always();
     Scene { engine, app, relay, policy }
 }
 

@@ -15,7 +15,7 @@ crate::stories![
 
 /// Any user of the cluster will do: no team is named.
 fn cluster_of(stage: &Stage, user: &str) -> Policy {
-    Policy::requiring(stage.lab(), &[]).user(stage.lab(), user)
+    Policy::requiring(stage.lab(), &[]).user(stage.lab(), user).asking_always()
 }
 
 fn a_tag_runs_where_a_user_of_that_cluster_signed_it(stage: &Stage) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Each room, and the rooms it may know.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("image", &[]),
     ("json", &[]),
     ("request", &["image", "json"]),
@@ -13,35 +13,46 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("source", &["image"]),
     ("gate", &["image", "json", "request", "trust", "policy", "source"]),
     ("doctor", &["image", "policy", "trust", "source", "gate"]),
-    ("server", &["gate", "policy", "request"]),
+    ("record", &["image", "request", "policy", "source", "gate"]),
+    ("edit", &["json"]),
+    ("node", &["edit", "policy", "source", "doctor"]),
+    ("server", &["gate", "policy", "record", "request"]),
     ("proxy", &["server"]),
     (
         "cli",
         &[
-            "image", "json", "request", "trust", "policy", "source", "gate", "doctor", "server",
-            "proxy",
+            "image", "json", "request", "trust", "policy", "source", "gate", "doctor", "record",
+            "edit", "node", "server", "proxy",
         ],
     ),
 ];
 
 /// What stands below these places alone.
-const ONLY_IN: [(&str, &[&str]); 12] = [
+const ONLY_IN: [(&str, &[&str]); 20] = [
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/completions.rs"]),
+    ("clap_mangen", &["cli/man.rs"]),
     ("hyper", &["server/", "source/"]),
     ("hyper_rustls", &["source/"]),
     ("hyper_util", &["server/", "source/"]),
+    ("prometheus_client", &["record/"]),
     ("ipnet", &["source/http_proxy.rs"]),
     ("ring", &["trust/crypto.rs"]),
-    ("rustix", &["proxy/carry.rs"]),
+    ("rustix::pipe", &["proxy/carry.rs"]),
+    ("rustix::process", &["node/engine.rs"]),
+    ("rustix", &["node/engine.rs", "proxy/carry.rs"]),
     ("tower_service", &["source/"]),
     ("rustls::crypto", &["source/"]),
+    ("similar", &["edit/"]),
     ("toml", &["policy/"]),
+    ("toml_edit", &["edit/"]),
     ("webpki", &["source/verifier.rs", "trust/certificate.rs"]),
     ("x509_parser", &["trust/certificate.rs"]),
+    ("zip", &["edit/bundle.rs"]),
 ];
 
 /// The rooms that are given bytes and the time, and what they therefore do without.
-const PURE: [&str; 5] = ["image/", "json/", "request/", "trust/", "policy/"];
+const PURE: [&str; 6] = ["image/", "json/", "request/", "trust/", "policy/", "edit/"];
 const IMPURE: [&str; 6] =
     ["std::env", "std::fs", "std::net", "std::process", "std::thread", "tokio"];
 

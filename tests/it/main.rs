@@ -13,13 +13,17 @@
 
 mod aftermath;
 mod builder;
+mod chapters;
 mod check;
+mod commands;
 mod doctor;
 mod doors;
+mod freshness;
 mod full_disk;
 mod hostile;
 mod house_rules;
 mod judgements;
+mod manners;
 mod mutations;
 mod node;
 mod notary;
@@ -28,7 +32,9 @@ mod outages;
 mod packaging;
 mod platforms;
 mod proxy;
+mod record;
 mod repositories;
+mod restarts;
 mod scene;
 mod site;
 mod socket;

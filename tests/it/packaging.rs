@@ -100,6 +100,8 @@ fn the_units_fit_the_programs_defaults() {
     has(&service, "ExecStart=/usr/bin/countersign serve");
     has(&service, "Type=notify");
     has(&service, "Restart=always");
+    has(&service, "ExecReload=/bin/kill -HUP $MAINPID");
+    has(&service, "WatchdogSec=60");
     let hides =
         ["ProtectHome=", "PrivateTmp=", "PrivateDevices=", "RootDirectory=", "InaccessiblePaths="];
     for option in hides {
@@ -122,4 +124,37 @@ fn the_units_fit_the_programs_defaults() {
     has(&behind, "ListenStream=/run/countersign-engine/docker.sock");
     let past_the_proxy = file("plugin/countersign.service.d/countersign-proxy.conf");
     has(&past_the_proxy, "Environment=DOCKER_HOST=unix:///run/countersign-engine/docker.sock");
+}
+
+/// The units are units: systemd's own reader finds nothing to say. And they are as tight as
+/// they were.
+#[test]
+fn systemd_has_nothing_against_the_units() {
+    let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin");
+    let units = tempfile::tempdir().unwrap();
+    for name in ["countersign", "countersign-proxy"] {
+        for kind in ["service", "socket"] {
+            let name = format!("{name}.{kind}");
+            // A program that is there, wherever this one will be.
+            let text = file(&format!("plugin/{name}")).replace("/usr/bin/countersign", "/bin/true");
+            std::fs::write(units.path().join(&name), text).unwrap();
+        }
+    }
+    for name in ["countersign.service", "countersign.socket", "countersign-proxy.service"] {
+        let verify =
+            Command::new("systemd-analyze").arg("verify").arg(units.path().join(name)).output();
+        let verify = verify.unwrap_or_else(|error| panic!("systemd-analyze: {error}"));
+        let said = String::from_utf8_lossy(&verify.stderr).into_owned();
+        let ours: Vec<_> = said.lines().filter(|line| line.contains("countersign")).collect();
+        assert!(verify.status.success() && ours.is_empty(), "{name}: {said}");
+    }
+    // In tenths. What is left is what it works with: root's files, the network, the host's view.
+    for (name, most) in [("countersign.service", 23), ("countersign-proxy.service", 11)] {
+        let mut analyze = Command::new("systemd-analyze");
+        let threshold = format!("--threshold={most}");
+        analyze.args(["security", "--offline=true", &threshold]).arg(plugin.join(name));
+        let analyzed = analyze.output().unwrap();
+        let said = String::from_utf8_lossy(&analyzed.stdout).into_owned();
+        assert!(analyzed.status.success(), "{name} is more exposed than {most}: {said}");
+    }
 }

@@ -141,7 +141,8 @@ impl SiteNode {
         Gate::new(Settings { policy, engine: None, state_dir, offline }).unwrap()
     }
 
-    /// What is on its disk: all files that are not empty.
+    /// What is on its disk of repositories: all files that are not empty, but those that say
+    /// which node this is.
     pub fn kept(&self) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.node.path("state")];
@@ -155,7 +156,7 @@ impl SiteNode {
                 }
             }
         }
-        found.retain(|_, bytes| !bytes.is_empty());
+        found.retain(|path, bytes| !bytes.is_empty() && !path.ends_with("/node"));
         found
     }
 }

@@ -319,6 +319,9 @@ impl State {
         let Some((gun, file)) =
             path.strip_prefix("/v2/").and_then(|path| path.split_once("/_trust/tuf/"))
         else {
+            if path.starts_with("/v2/_trust/changefeed?") {
+                self.requests.push("changefeed".to_owned());
+            }
             if let Some((_, manifest)) = path.rsplit_once("/manifests/") {
                 self.requests.push(manifest.to_owned());
             }

@@ -51,12 +51,11 @@ pub fn node(server: &StaticServer) -> Node {
 }
 
 pub fn trust(node: &Node, arguments: &[&str]) -> Checked {
-    let mut command = node.command("trust");
     // The subcommand comes before the options.
-    let mut program = std::process::Command::new(command.get_program());
-    program.arg("trust").arg(arguments[0]).args(command.get_args().skip(1)).args(&arguments[1..]);
+    let told = node.command("trust");
+    let mut program = std::process::Command::new(told.get_program());
+    program.arg("trust").arg(arguments[0]).args(told.get_args().skip(1)).args(&arguments[1..]);
     let output = program.env_clear().stdin(Stdio::null()).output().unwrap();
-    command.stdin(Stdio::null());
     Checked {
         code: output.status.code().unwrap(),
         out: String::from_utf8(output.stdout).unwrap(),
@@ -177,8 +176,11 @@ fn a_reset_is_the_way_to_forget_and_is_logged() {
     assert_eq!(trust(&node, &["show", "--json", REMOVED]).report()["state"], "good");
 }
 
+/// What becomes of a file's bytes.
+type Damage = fn(&[u8]) -> Vec<u8>;
+
 /// What can become of a file.
-const DAMAGES: [(&str, fn(&[u8]) -> Vec<u8>); 6] = [
+const DAMAGES: [(&str, Damage); 6] = [
     ("empty", |_| Vec::new()),
     ("cut short", |whole| whole[..whole.len() / 2].to_vec()),
     ("zeros", |whole| vec![0; whole.len()]),
@@ -388,7 +390,7 @@ fn a_kill_at_any_moment_loses_nothing() {
             thread::sleep(Duration::from_millis(1));
             left -= 1;
             // Half of them in the middle of writing.
-            if chance % 2 == 0 && floor(&record) > highest {
+            if chance.is_multiple_of(2) && floor(&record) > highest {
                 break;
             }
         }
@@ -400,7 +402,7 @@ fn a_kill_at_any_moment_loses_nothing() {
         moved += u32::from(now > highest);
         highest = now;
         // It begins again from what is there, and would not go back.
-        if kill % 10 == 0 {
+        if kill.is_multiple_of(10) {
             let report = node.check(&["--json", &image]).report();
             assert_eq!(report["code"], "signature-missing", "kill {kill}: {report}");
             highest = floor(&record);
@@ -411,7 +413,8 @@ fn a_kill_at_any_moment_loses_nothing() {
         "{KILLS} kills, {moved} after the record had moved, {temporary} files left aside at most"
     );
     node.check(&[&image]);
-    assert_eq!(aside(&node), [PathBuf::new(); 0], "swept with the next update");
+    let left = aside(&node);
+    assert!(left.is_empty(), "swept with the next update: {left:?}");
     // What an old server says is refused.
     let before = floor(&record);
     server.publish_built(GUN, &Repo::signed_by_jenkins().publish());
@@ -429,7 +432,7 @@ fn what_an_earlier_version_kept_binds() {
     // As it was: three files, and no number of the node.
     let [apart, among] = copies(&node, REMOVED);
     let folder = among.parent().unwrap().to_owned();
-    let versions = json!(seen(&[among.clone()])[0]);
+    let versions = json!(seen(std::slice::from_ref(&among))[0]);
     fs::write(folder.join("versions.json"), versions.to_string()).unwrap();
     fs::write(folder.join("examined.json"), "{}").unwrap();
     for gone in [&apart, &among] {

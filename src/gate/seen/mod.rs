@@ -15,6 +15,8 @@ mod reset;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -46,12 +48,13 @@ pub struct Seen {
     damage: Vec<String>,
     /// Whether it stands on disk as it did before this version.
     is_old: bool,
-    /// How much had been forgotten on request when it was read.
-    resets: u64,
+    /// How much had been forgotten on request when it was last known that this was not.
+    resets: Arc<AtomicU64>,
 }
 
 impl Seen {
     fn new(record: Record, damage: Vec<String>, resets: u64) -> Self {
+        let resets = Arc::new(AtomicU64::new(resets));
         Self { history: record.history(), record, damage, is_old: false, resets }
     }
 
@@ -87,14 +90,27 @@ impl Seen {
             // Cannot be: a root that is no text is no root.
             error!(%error, "a root cannot be kept");
         }
-        Self { record, history, damage: self.damage.clone(), ..*self }
+        Self { record, history, ..self.clone() }
     }
 
     /// Whether the repository was forgotten on request since this was read.
     pub(super) fn is_forgotten(&self, store: &Store, repository: &Repository) -> bool {
+        let resets = store.resets();
+        if resets == self.resets.load(Ordering::Relaxed) {
+            return false;
+        }
+        // One that is under way is logged already and not done yet: it is seen next time.
+        let Ok(_lock) = store.lock(repository, Duration::ZERO) else { return false };
         let epoch = |found: Found| found.record.map_or(0, |record| record.epoch);
-        store.resets() != self.resets
-            && find(store, repository).is_ok_and(|found| epoch(found) > self.record.epoch)
+        match find(store, repository).map(epoch) {
+            Ok(epoch) if epoch > self.record.epoch => true,
+            Ok(_) => {
+                // It was another repository. Not to be read again with each decision.
+                self.resets.store(resets, Ordering::Relaxed);
+                false
+            }
+            Err(_) => false,
+        }
     }
 }
 
@@ -116,7 +132,7 @@ pub(super) fn load(
     let disk = look(store, repository);
     if let Ok(disk) = &disk {
         for damage in &disk.damage {
-            warn!(%repository, damage, "a copy of what was seen is not used");
+            warn!(%repository, damage, "a copy of what was seen is not used, and will be mended");
         }
     }
     let Some(memory) = memory else { return disk };
@@ -137,7 +153,7 @@ pub(super) fn load(
     } else {
         disk.record.merged_with(memory.record.clone())
     };
-    Ok(Seen { is_old: disk.is_old, ..Seen::new(record, disk.damage, disk.resets) })
+    Ok(Seen { history: record.history(), record, ..disk })
 }
 
 /// Writes what changed, and mends what is damaged. What another process wrote since is
@@ -312,11 +328,15 @@ fn find(store: &Store, repository: &Repository) -> Result<Found, StoreError> {
             damage.extend(missing.map(|path| format!("{}: it is missing", path.display())));
             Some(one)
         }
-        (Some(one), Some(other)) => Some(match one.age().cmp(&other.age()) {
-            std::cmp::Ordering::Less => other,
-            std::cmp::Ordering::Greater => one,
-            std::cmp::Ordering::Equal => one.merged_with(other),
-        }),
+        (Some(one), Some(other)) if one == other => Some(one),
+        (Some(one), Some(other)) => {
+            damage.push(format!("the copies of what was seen of {repository} differ"));
+            Some(match one.age().cmp(&other.age()) {
+                std::cmp::Ordering::Less => other,
+                std::cmp::Ordering::Greater => one,
+                std::cmp::Ordering::Equal => one.merged_with(other),
+            })
+        }
     };
     is_old &= record.is_some();
     Ok(Found { record, damage, is_old })
@@ -561,6 +581,41 @@ mod tests {
         scene.update(2);
         assert_eq!(scene.version(), Some(2));
         assert_eq!(scene.load(Some(&memory)).unwrap().history.versions["timestamp"], 2);
+    }
+
+    #[test]
+    fn a_copy_that_is_behind_is_written_again() {
+        for place in 0..2 {
+            let scene = Scene::new();
+            scene.update(5);
+            let path = scene.store.records(&scene.repository)[place].clone();
+            let old = fs::read(&path).unwrap();
+            scene.update(6);
+            let new = fs::read(&path).unwrap();
+            // As after a crash between the two.
+            fs::write(&path, old).unwrap();
+            let seen = scene.load(None).unwrap();
+            assert_eq!(seen.history.versions["timestamp"], 6, "{place}");
+            assert!(seen.is_to_be_written(), "{place}");
+            scene.save(&seen).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), new, "{place}");
+        }
+    }
+
+    #[test]
+    fn a_reset_of_another_repository_is_looked_into_once() {
+        let scene = Scene::new();
+        let memory = scene.update(7);
+        scene.store.log_reset("of another repository").unwrap();
+        let under_way = scene.store.lock(&scene.repository, PATIENCE).unwrap();
+        assert!(!memory.is_forgotten(&scene.store, &scene.repository));
+        assert_ne!(memory.resets.load(Ordering::Relaxed), scene.store.resets());
+        drop(under_way);
+        assert!(!memory.is_forgotten(&scene.store, &scene.repository));
+        assert_eq!(memory.resets.load(Ordering::Relaxed), scene.store.resets());
+        scene.reset();
+        assert!(memory.is_forgotten(&scene.store, &scene.repository));
+        assert!(memory.is_forgotten(&scene.store, &scene.repository), "and stays so");
     }
 
     #[test]
