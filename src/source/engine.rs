@@ -7,21 +7,19 @@
 //! Paths carry no API version, so the engine answers in its newest: Docker Engine 20.10
 //! speaks up to 1.41 and 29 no less than 1.44, and no version serves both.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
-use hyper_util::client::legacy::Client;
-use hyperlocal::UnixConnector;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::clock::Deadline;
 use super::engine_error::{EngineError, MAX_SOCKET};
-use super::http::{Answer, Call, Failure, exchange, innermost, open, pool};
+use super::http::{Answer, Call, Failure, innermost};
+use super::socket::SocketClient;
 use super::unavailable::quote;
 use super::url;
 use crate::image::{Digest, ImageId};
@@ -37,10 +35,7 @@ const MAX_NAME: usize = 512;
 
 /// A Docker Engine on its unix socket.
 pub struct Engine {
-    socket: PathBuf,
-    /// The URI that means the socket to hyperlocal, path left out.
-    base: String,
-    client: Client<UnixConnector, Empty<Bytes>>,
+    client: SocketClient,
     patience: Duration,
 }
 
@@ -68,13 +63,7 @@ impl Engine {
         if !fits {
             return Err(EngineError::Socket { path: socket.to_owned() });
         }
-        let base = Uri::from(hyperlocal::Uri::new(socket, "/"));
-        Ok(Self {
-            socket: socket.to_owned(),
-            base: base.to_string().trim_end_matches('/').to_owned(),
-            client: pool(UnixConnector),
-            patience: PATIENCE,
-        })
+        Ok(Self { client: SocketClient::new(socket), patience: PATIENCE })
     }
 
     /// The image the engine takes `name` for: a name, a whole ID or the start of one.
@@ -135,7 +124,7 @@ impl Engine {
 
     /// The URL of a path that is already encoded.
     pub(super) fn url(&self, path: &str) -> Result<Uri, EngineError> {
-        let url = format!("{}/{path}", self.base).parse();
+        let url = format!("/{path}").parse();
         url.map_err(|_| EngineError::Name { name: quote(path) })
     }
 
@@ -147,14 +136,14 @@ impl Engine {
         max: u64,
     ) -> Result<Answer, EngineError> {
         let call = self.call(method, url, max);
-        exchange(&self.client, &call).await.map_err(|error| self.explain(error, max))
+        self.client.exchange(&call).await.map_err(|error| self.explain(error, max))
     }
 
     /// The answer's body, which goes on and on.
     pub(super) async fn stream(&self, url: Uri) -> Result<Incoming, EngineError> {
         let call = self.call(Method::GET, url, MAX_ANSWER);
-        let answer =
-            open(&self.client, &call).await.map_err(|error| self.explain(error, MAX_ANSWER))?;
+        let answer = self.client.open(&call).await;
+        let answer = answer.map_err(|error| self.explain(error, MAX_ANSWER))?;
         match answer.status() {
             StatusCode::OK => Ok(answer.into_body()),
             status => Err(EngineError::Status {
@@ -165,24 +154,25 @@ impl Engine {
     }
 
     fn call(&self, method: Method, url: Uri, max: u64) -> Call {
-        // hyper would send the socket's path in hexadecimal.
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("docker"))]);
         Call { method, url, headers, max, deadline: Deadline::after(self.patience) }
     }
 
     pub(super) fn explain(&self, failure: Failure, max: u64) -> EngineError {
         let unreachable = |error: &(dyn std::error::Error + 'static)| EngineError::Unreachable {
-            socket: self.socket.clone(),
+            socket: self.client.path().to_owned(),
             cause: innermost(error),
         };
         match failure {
-            Failure::Timeout => {
-                EngineError::Timeout { socket: self.socket.clone(), allowed: self.patience }
-            }
+            Failure::Timeout => EngineError::Timeout {
+                socket: self.client.path().to_owned(),
+                allowed: self.patience,
+            },
             Failure::TooLarge => EngineError::TooLarge { max },
             Failure::Encoded => EngineError::BadAnswer("it is compressed".to_owned()),
+            Failure::Connect(error) => unreachable(&error),
             Failure::Exchange(error) => unreachable(&error),
-            Failure::Body(error) => unreachable(&error),
+            Failure::Broken(error) => unreachable(&error),
         }
     }
 }

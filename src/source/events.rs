@@ -56,7 +56,7 @@ impl Starts<'_> {
             }
             let frame = self.body.frame().await.ok_or(EngineError::Ended)?;
             let frame = frame
-                .map_err(|error| self.engine.explain(Failure::Body(error), MAX_EVENT as u64))?;
+                .map_err(|error| self.engine.explain(Failure::Broken(error), MAX_EVENT as u64))?;
             if let Ok(data) = frame.into_data() {
                 self.rest.extend_from_slice(&data);
             }

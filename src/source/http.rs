@@ -17,13 +17,13 @@ use super::clock::Deadline;
 
 /// Idle connections are dropped after this long: most servers keep them for 60 s or
 /// more, and a connection that both sides still hold is the only one worth holding.
-const IDLE: Duration = Duration::from_secs(50);
+pub(super) const IDLE: Duration = Duration::from_secs(50);
 /// Idle connections kept per host: one repository's files come one after another.
-const IDLE_CONNECTIONS: usize = 4;
+pub(super) const IDLE_CONNECTIONS: usize = 4;
 /// Most bytes of an answer's head, and of what is read ahead of the body.
-const MAX_HEAD: usize = 32 * 1024;
+pub(super) const MAX_HEAD: usize = 32 * 1024;
 /// Most header fields of an answer.
-const MAX_HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 /// Most bytes read of the body of an error, which at best explains it.
 const MAX_ERROR_BODY: u64 = 16 * 1024;
 /// What we call ourselves in a server's log.
@@ -57,8 +57,11 @@ pub(super) enum Failure {
     TooLarge,
     /// The body is in a form that was not asked for.
     Encoded,
+    /// No connection to a socket came about.
+    Connect(io::Error),
     Exchange(legacy::Error),
-    Body(hyper::Error),
+    /// A connection that stood broke.
+    Broken(hyper::Error),
 }
 
 /// A pool of connections with our bounds on it.
@@ -80,31 +83,32 @@ pub(super) async fn exchange<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let whole = async {
-        let (head, body) = send(client, call).await?.into_parts();
-        if is_encoded(&head.headers) {
-            return Err(Failure::Encoded);
-        }
-        let body = if head.status.is_success() {
-            collect(body, call.max).await?
-        } else {
-            collect(body, MAX_ERROR_BODY).await.unwrap_or_default()
-        };
-        Ok(Answer { status: head.status, headers: head.headers, body })
-    };
+    let whole = async { whole(send(client, call).await?, call.max).await };
     call.deadline.bound(whole).await.unwrap_or(Err(Failure::Timeout))
 }
 
-/// Sends a request and reads the head of the answer, within the deadline. Its body may
-/// take as long as it likes, and is the caller's to bound.
-pub(super) async fn open<C>(
-    client: &Client<C, Empty<Bytes>>,
-    call: &Call,
-) -> Result<Response<Incoming>, Failure>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
-    call.deadline.bound(send(client, call)).await.unwrap_or(Err(Failure::Timeout))
+/// Reads the whole answer, and no more of a body than `max` bytes.
+pub(super) async fn whole(response: Response<Incoming>, max: u64) -> Result<Answer, Failure> {
+    let (head, body) = response.into_parts();
+    if is_encoded(&head.headers) {
+        return Err(Failure::Encoded);
+    }
+    let body = if head.status.is_success() {
+        collect(body, max).await?
+    } else {
+        collect(body, MAX_ERROR_BODY).await.unwrap_or_default()
+    };
+    Ok(Answer { status: head.status, headers: head.headers, body })
+}
+
+/// The request that a call sends.
+pub(super) fn request(call: &Call) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = call.url.clone();
+    *request.headers_mut() = call.headers.clone();
+    request.headers_mut().insert(USER_AGENT, AGENT);
+    request
 }
 
 async fn send<C>(
@@ -114,16 +118,12 @@ async fn send<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let mut request = Request::new(Empty::new());
-    *request.method_mut() = call.method.clone();
-    *request.uri_mut() = call.url.clone();
-    *request.headers_mut() = call.headers.clone();
-    request.headers_mut().insert(USER_AGENT, AGENT);
+    let request = request(call);
     let response = match client.request(request.clone()).await {
         // A kept connection may be closed by the server just as we use it. All our
         // requests read, or ask for an end that comes but once, so asking again can do
         // no harm.
-        Err(error) if lost_connection(&error) => client.request(request).await,
+        Err(error) if !error.is_connect() && is_lost(&error) => client.request(request).await,
         other => other,
     };
     response.map_err(Failure::Exchange)
@@ -148,7 +148,7 @@ async fn collect(mut body: Incoming, max: u64) -> Result<Vec<u8>, Failure> {
     }
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(Failure::Body)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(Failure::Broken)?.into_data() else { continue };
         if (bytes.len() as u64).saturating_add(data.len() as u64) > max {
             return Err(Failure::TooLarge);
         }
@@ -158,20 +158,19 @@ async fn collect(mut body: Incoming, max: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// Whether a connection that stood was lost before any answer came.
-fn lost_connection(error: &legacy::Error) -> bool {
+pub(super) fn is_lost(error: &(dyn Error + 'static)) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    !error.is_connect()
-        && causes(error).any(|cause| {
-            let hyper = cause.downcast_ref::<hyper::Error>();
-            let io = cause.downcast_ref::<io::Error>();
-            hyper.is_some_and(hyper::Error::is_incomplete_message)
-                || io.is_some_and(|io| {
-                    matches!(
-                        io.kind(),
-                        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
-                    )
-                })
-        })
+    causes(error).any(|cause| {
+        let hyper = cause.downcast_ref::<hyper::Error>();
+        let io = cause.downcast_ref::<io::Error>();
+        hyper.is_some_and(hyper::Error::is_incomplete_message)
+            || io.is_some_and(|io| {
+                matches!(
+                    io.kind(),
+                    BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+                )
+            })
+    })
 }
 
 /// An error and everything under it.

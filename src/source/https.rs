@@ -72,7 +72,8 @@ impl HttpsClient {
             }
             Failure::Exchange(error) if error.is_connect() => self.explain_connect(at, &error),
             Failure::Exchange(error) => self.explain_exchange(at, &error),
-            Failure::Body(error) => self.explain_exchange(at, &error),
+            Failure::Broken(error) => self.explain_exchange(at, &error),
+            Failure::Connect(error) => Unavailable::Unreachable { at, cause: innermost(&error) },
         }
     }
 

@@ -36,6 +36,7 @@ mod reach;
 mod registry;
 mod remote;
 mod retry_after;
+mod socket;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -66,7 +67,7 @@ pub use preface::{Greeted, greet};
 pub use reach::{connect, resolve};
 pub use registry::Registry;
 pub use remote::{RegistrySettings, Remote, SettingsError};
-pub use store::{Aside, Lock, Store, StoreError};
+pub use store::{Aside, Lock, Store, StoreError, Synced, put, sync};
 pub use tls::{BundleError, TlsError, certificates};
 pub use trust_server::TrustServer;
 pub use unavailable::{Place, Unavailable};

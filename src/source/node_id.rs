@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place::{self, Aside};
+use super::place;
 use super::store::StoreError;
 
 /// Bytes of the number.
@@ -60,7 +60,7 @@ pub fn open(state: &Path) -> Result<String, StoreError> {
     };
     for path in places(state) {
         let stands = matches!(place::read(path.clone(), MAX_FILE), Ok(Some(bytes)) if parse(&bytes).as_ref() == Some(&node));
-        let written = || Aside::write(path, text(&node).as_bytes())?.put();
+        let written = || place::write(path, text(&node).as_bytes());
         if let Some(Err(error)) = (!stands).then(written) {
             tracing::error!(%error, "this node's number could not be written");
         }
@@ -85,7 +85,7 @@ fn draw(state: &Path) -> Result<String, StoreError> {
     });
     let [_, hidden] = places(state);
     // Before the lock is given up.
-    if let Err(error) = Aside::write(hidden, text(&node).as_bytes()).and_then(Aside::put) {
+    if let Err(error) = place::write(hidden, text(&node).as_bytes()) {
         tracing::error!(%error, "this node's number could not be written");
     }
     Ok(node)

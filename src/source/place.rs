@@ -1,6 +1,10 @@
-//! One file put into its place in one step: written aside, synced, renamed, and the
+//! Files put into their places, each in one step: written aside, synced, renamed, and the
 //! folder synced. A reader sees the old one or the new one, whole; so does the next boot.
+//!
+//! What is synced for several files is synced side by side: a disk takes as long for ten at
+//! once as for two.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,36 +20,109 @@ const ASIDE: &str = ".tmp";
 /// How often a lock that another process holds is tried.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// How many are synced at a time.
+const AT_ONCE: usize = 8;
+
 /// A file that is written and not in its place yet. Gone where it never gets there.
 pub struct Aside {
-    file: TempPath,
+    file: NamedTempFile,
     path: PathBuf,
 }
 
 impl Aside {
-    /// Writes a file aside, in the folder where it belongs.
+    /// Writes a file aside, in the folder where it belongs. Not synced yet.
     pub(super) fn write(path: PathBuf, bytes: &[u8]) -> Result<Self, StoreError> {
         let written = || {
             let folder = folder_of(&path)?;
             create_dir(folder)?;
             let mut file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
             file.write_all(bytes)?;
-            file.as_file().sync_all()?;
-            Ok(NamedTempFile::into_temp_path(file))
+            Ok(file)
         };
         match written() {
             Ok(file) => Ok(Self { file, path }),
             Err(error) => Err(StoreError { path, error }),
         }
     }
+}
 
-    /// Puts it into its place.
-    pub fn put(self) -> Result<(), StoreError> {
-        let Self { file, path } = self;
-        let at = |error| StoreError { path: path.clone(), error };
-        file.persist(&path).map_err(|error| at(error.error))?;
-        folder_of(&path).and_then(File::open).and_then(|folder| folder.sync_all()).map_err(at)
+/// Whole on disk, and not in its place yet.
+pub struct Synced {
+    file: TempPath,
+    path: PathBuf,
+}
+
+/// Syncs files that are written aside. What came of each.
+pub fn sync(files: Vec<Aside>) -> Vec<Result<Synced, StoreError>> {
+    let done = at_once(&files, |one| one.file.as_file().sync_all());
+    let synced = |(Aside { file, path }, done): (Aside, io::Result<()>)| match done {
+        Ok(()) => Ok(Synced { file: file.into_temp_path(), path }),
+        Err(error) => Err(StoreError { path, error }),
+    };
+    files.into_iter().zip(done).map(synced).collect()
+}
+
+/// Puts files into their places. What came of each; it is there to stay where that is good.
+pub fn put(files: Vec<Synced>) -> Vec<Result<(), StoreError>> {
+    let rename = |Synced { file, path }: Synced| match file.persist(&path) {
+        Ok(()) => Ok(path),
+        Err(error) => Err(StoreError { path, error: error.error }),
+    };
+    let renamed: Vec<_> = files.into_iter().map(rename).collect();
+    let folders = renamed.iter().flatten().filter_map(|path| path.parent());
+    let folders: Vec<_> = folders.collect::<BTreeSet<_>>().into_iter().collect();
+    let synced = at_once(&folders, |folder| File::open(folder)?.sync_all());
+    let failed: BTreeMap<PathBuf, io::Error> = folders
+        .into_iter()
+        .map(Path::to_owned)
+        .zip(synced)
+        .filter_map(|(folder, done)| Some((folder, done.err()?)))
+        .collect();
+    let stays = |path: PathBuf| match path.parent().and_then(|folder| failed.get(folder)) {
+        None => Ok(()),
+        Some(error) => Err(StoreError { error: copy(error), path }),
+    };
+    renamed.into_iter().map(|one| one.and_then(stays)).collect()
+}
+
+/// Writes one file, in one step.
+pub(super) fn write(path: PathBuf, bytes: &[u8]) -> Result<(), StoreError> {
+    let files = vec![Aside::write(path, bytes)?];
+    let synced = sync(files).into_iter().collect::<Result<_, _>>()?;
+    put(synced).into_iter().collect()
+}
+
+/// The same error for another file.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
+}
+
+/// Does the same with all of them, a few at a time, each in a thread of its own. In their order.
+fn at_once<T: Sync, R: Send>(all: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let each = &each;
+    let few = |few: &[T]| -> Vec<R> {
+        thread::scope(|scope| {
+            let (first, others) =
+                few.split_first().map_or((None, few), |(one, all)| (Some(one), all));
+            let start = |one| {
+                thread::Builder::new().spawn_scoped(scope, move || each(one)).map_err(|_| one)
+            };
+            let others: Vec<_> = others.iter().map(start).collect();
+            let first = first.map(each);
+            let end = |started: Result<thread::ScopedJoinHandle<'_, R>, _>| match started {
+                Ok(thread) => {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }
+                // The system has no thread to spare.
+                Err(one) => each(one),
+            };
+            first.into_iter().chain(others.into_iter().map(end)).collect()
+        })
+    };
+    all.chunks(AT_ONCE).flat_map(few).collect()
 }
 
 /// A file of at most `most` bytes, or `None` where there is none.
@@ -54,9 +131,15 @@ pub(super) fn read(path: PathBuf, most: u64) -> Result<Option<Vec<u8>>, StoreErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other,
     };
-    let mut bytes = Vec::new();
-    match file.and_then(|file| file.take(most).read_to_end(&mut bytes)) {
-        Ok(_) => Ok(Some(bytes)),
+    let read = |file: File| {
+        // In one piece; a file that says it is larger than it may be is read to there.
+        let length = file.metadata()?.len().min(most);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match file.and_then(read) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) => Err(StoreError { path, error }),
     }
 }
@@ -69,12 +152,13 @@ pub(super) fn create_dir(path: &Path) -> io::Result<()> {
     }
     let made: Vec<_> = path.ancestors().take_while(|folder| !folder.is_dir()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    for folder in made.iter().filter_map(|folder| folder.parent()) {
+    let above: Vec<_> = made.iter().filter_map(|folder| folder.parent()).collect();
+    let sync = |folder: &&Path| {
         // A relative path ends in an empty one, which stands for here.
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
+        File::open(folder)?.sync_all()
+    };
+    at_once(&above, sync).into_iter().collect()
 }
 
 /// Held by one process at a time. Given up when dropped, and when its process ends.

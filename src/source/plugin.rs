@@ -1,22 +1,19 @@
 //! Our own plugin socket, asked as an engine would ask it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::body::Bytes;
+use hyper::Method;
 use hyper::header::{HOST, HeaderMap, HeaderValue};
-use hyper::{Method, Uri};
-use hyper_util::client::legacy::Client;
-use hyperlocal::UnixConnector;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::clock::Deadline;
-use super::http::{Call, Failure, exchange, innermost, pool};
+use super::http::{Call, Failure, innermost};
+use super::socket::SocketClient;
 use super::unavailable::quote;
 
 /// Most bytes of an answer; they are all one line.
@@ -26,20 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A plugin on its unix socket.
 pub struct PluginSocket {
-    socket: PathBuf,
-    base: String,
-    client: Client<UnixConnector, Empty<Bytes>>,
+    client: SocketClient,
 }
 
 impl PluginSocket {
     /// The plugin on this socket. Connects to nothing yet.
     pub fn new(socket: &Path) -> Self {
-        let base = Uri::from(hyperlocal::Uri::new(socket, "/"));
-        Self {
-            socket: socket.to_owned(),
-            base: base.to_string().trim_end_matches('/').to_owned(),
-            client: pool(UnixConnector),
-        }
+        Self { client: SocketClient::new(socket) }
     }
 
     /// The handshake that engines begin with: what the plugin says it implements.
@@ -93,7 +83,7 @@ impl PluginSocket {
 
     /// One exchange with a body, on a connection of its own.
     async fn post(&self, path: &str, body: &str) -> io::Result<String> {
-        let mut stream = UnixStream::connect(&self.socket).await?;
+        let mut stream = UnixStream::connect(self.client.path()).await?;
         let call = format!(
             "POST /{path} HTTP/1.1\r\nHost: countersign\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n{body}",
@@ -107,7 +97,7 @@ impl PluginSocket {
 
     /// The error is a sentence that starts with "it".
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, String> {
-        let url = format!("{}/{path}", self.base)
+        let url = format!("/{path}")
             .parse()
             .map_err(|_| "its path cannot be that of a socket".to_owned())?;
         let call = Call {
@@ -117,12 +107,13 @@ impl PluginSocket {
             max: MAX_ANSWER,
             deadline: Deadline::after(PATIENCE),
         };
-        let answer = exchange(&self.client, &call).await.map_err(|failure| match failure {
+        let answer = self.client.exchange(&call).await.map_err(|failure| match failure {
             Failure::Timeout => format!("it did not answer in {} s", PATIENCE.as_secs()),
             Failure::TooLarge => "it gave an answer that is too large".to_owned(),
             Failure::Encoded => "it gave an answer that is compressed".to_owned(),
+            Failure::Connect(error) => format!("it cannot be asked: {}", innermost(&error)),
             Failure::Exchange(error) => format!("it cannot be asked: {}", innermost(&error)),
-            Failure::Body(error) => format!("it cannot be asked: {}", innermost(&error)),
+            Failure::Broken(error) => format!("it cannot be asked: {}", innermost(&error)),
         })?;
         if !answer.status.is_success() {
             return Err(format!("it answered {}", answer.status.as_u16()));

@@ -21,7 +21,7 @@ use super::node_id;
 use super::place::{self, create_dir};
 use crate::image::Repository;
 
-pub use super::place::{Aside, Lock};
+pub use super::place::{Aside, Lock, Synced, put, sync};
 
 /// Largest file read back, in bytes: the largest that is ever verified.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -160,8 +160,8 @@ impl Store {
         bytes: &[u8],
         most: usize,
     ) -> Result<(), StoreError> {
-        self.aside(repository, name, bytes)?.put()?;
         let path = self.path(repository, name);
+        place::write(path.clone(), bytes)?;
         let folder = path.parent().unwrap_or(&self.state);
         let at = |error| StoreError { path: folder.to_owned(), error };
         // Others write there, too: what is gone by now need not be removed.
@@ -203,9 +203,14 @@ impl Store {
         place::read(place.to_owned(), MAX_FILE)
     }
 
+    /// Writes a copy of a record aside, to be put into its place.
+    pub fn record_aside(&self, place: &Path, bytes: &[u8]) -> Result<Aside, StoreError> {
+        Aside::write(place.to_owned(), bytes)
+    }
+
     /// Writes a copy of a record, in one step.
     pub fn write_record(&self, place: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-        Aside::write(place.to_owned(), bytes)?.put()
+        place::write(place.to_owned(), bytes)
     }
 
     /// Takes a repository's lock, waiting at most this long for another process. Held while
@@ -306,7 +311,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(30);
 
     fn write(store: &Store, repository: &Repository, name: &str, bytes: &[u8]) {
-        store.aside(repository, name, bytes).unwrap().put().unwrap();
+        place::write(store.path(repository, name), bytes).unwrap();
     }
 
     #[test]
@@ -366,6 +371,7 @@ mod tests {
         let repository: Repository = "h.io/a".parse().unwrap();
         write(&store, &repository, "root.json", b"1");
         drop(store.aside(&repository, "root.json", b"2").unwrap());
+        drop(sync(vec![store.aside(&repository, "root.json", b"3").unwrap()]));
         assert_eq!(store.read(&repository, "root.json").unwrap().unwrap(), b"1");
         assert_eq!(fs::read_dir(store.folder(&repository)).unwrap().count(), 1);
     }

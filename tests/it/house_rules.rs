@@ -28,14 +28,13 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// What stands below these places alone.
-const ONLY_IN: [(&str, &[&str]); 21] = [
+const ONLY_IN: [(&str, &[&str]); 20] = [
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/completions.rs"]),
     ("clap_mangen", &["cli/man.rs"]),
     ("hyper", &["server/", "source/"]),
     ("hyper_rustls", &["source/"]),
     ("hyper_util", &["server/", "source/"]),
-    ("hyperlocal", &["source/"]),
     ("prometheus_client", &["record/"]),
     ("ipnet", &["source/http_proxy.rs"]),
     ("ring", &["trust/crypto.rs"]),

@@ -25,7 +25,7 @@ use tracing::{error, warn};
 
 use self::record::{Damage, Entry, Record};
 use crate::image::{Digest, Repository};
-use crate::source::{Store, StoreError};
+use crate::source::{self, Aside, Store, StoreError, Synced};
 use crate::trust::crypto::sha256;
 use crate::trust::notary::History;
 
@@ -204,36 +204,57 @@ pub(super) fn save(
     if found.record.as_ref() != Some(&record) {
         record.serial = seen.record.serial.max(record.serial).saturating_add(1);
     }
-    write_copies(store, repository, &record)?;
+    let roles = write_copies(store, repository, &record, aside)?;
     if let Some(error) = failed {
         return Err(error);
     }
-    for file in aside {
-        file.put()?;
-    }
+    let roles = roles.into_iter().collect::<Result<_, _>>()?;
+    source::put(roles).into_iter().collect::<Result<(), _>>()?;
     for old in [VERSIONS, EXAMINED] {
         store.remove(repository, old)?;
     }
     Ok(Seen::new(record, Vec::new(), resets))
 }
 
-/// Writes the copies that differ. An error where neither stands.
-fn write_copies(store: &Store, repository: &Repository, record: &Record) -> Result<(), StoreError> {
-    let [apart, among] = store.records(repository);
+/// Writes the copies that differ. An error where neither stands. The files of roles, which
+/// are to be put into their places only then, are synced along with them.
+fn write_copies(
+    store: &Store,
+    repository: &Repository,
+    record: &Record,
+    mut roles: Vec<Aside>,
+) -> Result<Vec<Result<Synced, StoreError>>, StoreError> {
+    let places = store.records(repository);
+    let [apart, _] = &places;
     let bytes =
         record.write().map_err(|error| StoreError { path: apart.clone(), error: error.into() })?;
-    let write = |place: PathBuf| match store.read_record(&place) {
-        Ok(Some(stands)) if stands == bytes => Ok(()),
-        _ => store.write_record(&place, &bytes),
-    };
-    match (write(apart), write(among)) {
-        (Ok(()), Ok(())) => Ok(()),
-        (Err(error), Err(_)) => Err(error),
-        (Err(error), Ok(())) | (Ok(()), Err(error)) => {
-            error!(%repository, %error, "one copy of what was seen could not be written");
-            Ok(())
+    let (count, mut failures, mut stand) = (roles.len(), Vec::new(), 0);
+    for place in &places {
+        match store.read_record(place) {
+            Ok(Some(stands)) if stands == bytes => stand += 1,
+            _ => match store.record_aside(place, &bytes) {
+                Ok(copy) => roles.push(copy),
+                Err(error) => failures.push(error),
+            },
         }
     }
+    let mut roles = source::sync(roles);
+    let (copies, failed): (Vec<_>, Vec<_>) =
+        roles.split_off(count).into_iter().partition(Result::is_ok);
+    failures.extend(failed.into_iter().filter_map(Result::err));
+    for put in source::put(copies.into_iter().flatten().collect()) {
+        match put {
+            Ok(()) => stand += 1,
+            Err(error) => failures.push(error),
+        }
+    }
+    for error in failures {
+        if stand == 0 {
+            return Err(error);
+        }
+        error!(%repository, %error, "one copy of what was seen could not be written");
+    }
+    Ok(roles)
 }
 
 /// A role's file on disk, if it can be read: one that cannot is fetched again. The root is
