@@ -285,8 +285,11 @@ impl Refresh<'_> {
         if let Some(come) = ahead.remove(&wanted.file.to_string()) {
             return come;
         }
-        let mut room = MAX_AHEAD;
-        let next = update.ahead().into_iter().take(ALONG).take_while(|next| {
+        let mut room = room(ahead);
+        // What has come already waits for its turn.
+        let next = update.ahead().into_iter();
+        let next = next.filter(|next| !ahead.contains_key(&next.file.to_string()));
+        let next = next.take(ALONG).take_while(|next| {
             let left = room.checked_sub(next.max_len);
             room = left.unwrap_or(0);
             left.is_some()
@@ -409,6 +412,13 @@ impl Refresh<'_> {
     }
 }
 
+/// How many bytes may be fetched ahead beside those that wait for their turn. Delegations that
+/// declare delegations have the first ones wait behind ever more: all of them count.
+fn room(ahead: &Ahead) -> u64 {
+    let waiting = ahead.values().filter_map(|come| come.as_ref().ok()?.as_ref());
+    MAX_AHEAD.saturating_sub(waiting.map(|bytes| bytes.len() as u64).sum())
+}
+
 /// What an operator can do about a server that cannot be asked.
 pub fn remedy(error: &Unavailable) -> &'static str {
     match error.kind() {
@@ -439,5 +449,22 @@ pub(super) fn plain_name(file: &FileName) -> String {
     match file {
         FileName::Hashed(role, _) => FileName::Current(role.clone()).to_string(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_its_turn_takes_room() {
+        let mut ahead = Ahead::new();
+        assert_eq!(room(&ahead), MAX_AHEAD);
+        ahead.insert("gone".to_owned(), Ok(None));
+        ahead.insert("failed".to_owned(), Err(Failure::Nothing));
+        for number in 1..=3_u64 {
+            ahead.insert(number.to_string(), Ok(Some(vec![0; 6 * 1024 * 1024])));
+            assert_eq!(room(&ahead), MAX_AHEAD.saturating_sub(number * 6 * 1024 * 1024));
+        }
     }
 }
