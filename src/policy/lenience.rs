@@ -6,9 +6,9 @@
 
 use jiff::Timestamp;
 
-use super::evidence::{Evidence, Held, Host};
+use super::evidence::{Evidence, Held, HeldImage, Host};
 use super::guard;
-use super::plan::Subject;
+use super::plan::{Subject, called};
 use super::reason::Reason;
 use super::rules::Policy;
 use super::scope::Mode;
@@ -134,7 +134,7 @@ fn concern(policy: &Policy, subject: &Subject, held: &Held) -> Option<Concern> {
         ) => Concern { names: vec![one.repository.clone()], whole: false },
         (_, Held::Image(image)) => {
             let names = policy.asked_for(image);
-            Concern { whole: names.is_empty(), names }
+            Concern { whole: names.is_empty() || is_misnamed(image), names }
         }
         // Neither a volume nor a container of no image is any repository's.
         (Subject::Volume, _) | (_, Held::NoImage) => Concern::WHOLE,
@@ -144,6 +144,14 @@ fn concern(policy: &Policy, subject: &Subject, held: &Held) -> Option<Concern> {
         concern.names.push(name.clone());
     }
     Some(concern)
+}
+
+/// Whether an image is asked for by a digest below a name that it was never known from. Some
+/// engines look at the digest alone then, so that the name could be anybody's choice.
+fn is_misnamed(image: &HeldImage) -> bool {
+    called(image)
+        .filter(|one| one.digest.is_some())
+        .is_some_and(|one| !image.names.contains(&one.repository))
 }
 
 impl Concern {

@@ -96,6 +96,7 @@ fn by_repository_it_is_for_what_is_asked_for_by_that_name() {
     let policy = policy("", &entry(&by_name("legacy.example/old/*"), ""));
     let legacy = format!("{LEGACY}:1");
     let evil = format!("evil.example/{LEGACY}:1");
+    let pinned = format!("{LEGACY}@{}", digest(B));
     for (what, called, names, expected) in [
         ("by its name", &*legacy, &[LEGACY][..], "exception"),
         ("by its ID", "sha256:1d1d", &[LEGACY], "exception"),
@@ -104,6 +105,9 @@ fn by_repository_it_is_for_what_is_asked_for_by_that_name() {
         ("by its ID, and it has another name", "sha256:1d1d", &[LEGACY, GUN], "no-trust-data"),
         ("by its ID, and it has no name", "sha256:1d1d", &[], "no-trust-data"),
         ("by a name that contains it", &evil, &[], "no-trust-data"),
+        ("by a digest below its name", &pinned, &[LEGACY], "exception"),
+        ("by a digest below a name that is none of its own", &pinned, &[], "no-trust-data"),
+        ("the same, and it has another", &pinned, &["other.example/x"], "no-trust-data"),
     ] {
         let verdict = decide(&policy, &container(), &unsigned(held(called, B, names)));
         assert_eq!(verdict.code(), expected, "{what}");
