@@ -14,6 +14,7 @@ mod enable;
 mod explain;
 mod man;
 mod paint;
+mod policy;
 mod proxy;
 mod registry;
 mod report;
@@ -73,6 +74,7 @@ enum Command {
     Registry(registry::Args),
     User(user::Args),
     Team(team::Args),
+    Policy(policy::Args),
     Explain(explain::Args),
     Scan(scan::Args),
     Doctor(doctor::Args),
@@ -98,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Registry(args) => registry::run(&args),
         Command::User(args) => user::run(&args),
         Command::Team(args) => team::run(&args),
+        Command::Policy(args) => policy::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
