@@ -48,7 +48,8 @@ pub use ends::{
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
 pub use exception::{Excepted, Exception};
 pub use explain::{
-    Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart, explain,
+    DemandPart, Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart,
+    explain,
 };
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
