@@ -57,7 +57,7 @@ serve" shows one). They and "enable" show what they change, and ask."#;
 /// The one table that all commands keep. The same is in docs/operations.md.
 const EXIT_CODES: &str = "Exit codes:
   0  done; where images were judged, all may run
-  1  refused, not found, or failed while it ran; where images were judged, at least one may not run
+  1  refused, not found, amiss, or failed; where images were judged, at least one may not run
   2  not begun: the command line, the policy or the state directory cannot be used
 doctor has its own, which monitoring systems know:
   0  nothing worse than notes

@@ -56,7 +56,7 @@ certificates = ["{users}/alice/pub.pem"]
 
 /// A node of that policy, whose trust server is `server`.
 fn node(server: &StaticServer) -> Node {
-    let node = Node::new(&policy(server.host()));
+    let node = Node::new(&policy(&server.host()));
     fs::write(node.path("ca.pem"), &server.ca).unwrap();
     node
 }
