@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
@@ -78,14 +77,6 @@ enum Origin {
 /// How long a server has for all files of a repository, the large ones included: decisions
 /// do not wait that long, but the next one finds what has come.
 const WHOLE: Duration = Duration::from_secs(60);
-
-/// Files that were fetched before they were wanted, by their names with hashes, and why those
-/// that were not had did not come.
-type Ahead = BTreeMap<String, Result<Option<Vec<u8>>, Failure>>;
-/// Most files fetched along with another, one connection each.
-const ALONG: usize = 3;
-/// Most bytes that they may have together.
-const MAX_AHEAD: u64 = 16 * 1024 * 1024;
 
 #[cfg(test)]
 impl Failing {
@@ -184,7 +175,6 @@ impl Refresh<'_> {
         }
         let mut fetched: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut current_timestamp = Vec::new();
-        let mut ahead = Ahead::new();
         while let Some(wanted) = update.wanted() {
             let plain = plain_name(&wanted.file);
             let is_timestamp = wanted.file == FileName::Current(Role::Timestamp);
@@ -193,7 +183,7 @@ impl Refresh<'_> {
                 (None, Origin::Disk) => self.read(&plain),
                 (None, Origin::Server) => match self.on_disk(&wanted, &plain) {
                     Some(bytes) => Some(bytes),
-                    None => self.download_along(&wanted, &update, &mut ahead, deadline).await?,
+                    None => self.download(&wanted, deadline).await?,
                 },
             };
             let Some(bytes) = bytes else {
@@ -272,32 +262,6 @@ impl Refresh<'_> {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(Failure::Away(error)),
         }
-    }
-
-    /// Downloads a file, and side by side with it some of those that will be wanted next.
-    async fn download_along(
-        &self,
-        wanted: &Wanted,
-        update: &Update,
-        ahead: &mut Ahead,
-        deadline: Deadline,
-    ) -> Result<Option<Vec<u8>>, Failure> {
-        if let Some(come) = ahead.remove(&wanted.file.to_string()) {
-            return come;
-        }
-        let mut room = MAX_AHEAD;
-        let next = update.ahead().into_iter().take(ALONG).take_while(|next| {
-            let left = room.checked_sub(next.max_len);
-            room = left.unwrap_or(0);
-            left.is_some()
-        });
-        let next = next.filter(|next| self.on_disk(next, &plain_name(&next.file)).is_none());
-        let along = join_all(next.map(|next| async move {
-            (next.file.to_string(), self.download(&next, deadline).await)
-        }));
-        let (own, along) = tokio::join!(self.download(wanted, deadline), along);
-        ahead.extend(along);
-        own
     }
 
     async fn fetch(

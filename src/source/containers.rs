@@ -38,7 +38,7 @@ impl Running {
 impl Engine {
     /// The containers that run now, paused ones among them.
     pub async fn containers(&self) -> Result<Vec<Running>, EngineError> {
-        let url = self.url("containers/json")?;
+        let url = Self::url("containers/json")?;
         let found: Vec<ListAnswer> = read(&self.send(Method::GET, url, MAX_LIST).await?)?;
         let told = |one: &ListAnswer| {
             let names = one.names.as_deref().unwrap_or_default();
@@ -49,7 +49,7 @@ impl Engine {
 
     /// What is mounted in its containers, running or not.
     pub async fn mounts(&self) -> Result<Vec<Mount>, EngineError> {
-        let url = self.url("containers/json?all=1")?;
+        let url = Self::url("containers/json?all=1")?;
         let found: Vec<MountsAnswer> = read(&self.send(Method::GET, url, MAX_LIST).await?)?;
         Ok(found.into_iter().filter_map(|one| one.mounts).flatten().collect())
     }
@@ -57,7 +57,7 @@ impl Engine {
     /// Removes a container with its nameless volumes, running or not. One that is gone is
     /// as good as removed.
     pub async fn remove(&self, id: &ContainerId) -> Result<(), EngineError> {
-        let url = self.url(&format!("containers/{id}?force=1&v=1"))?;
+        let url = Self::url(&format!("containers/{id}?force=1&v=1"))?;
         let answer = self.send(Method::DELETE, url, MAX_WORD).await?;
         done(&answer, &[StatusCode::NOT_FOUND]).map(|_| ())
     }
@@ -66,7 +66,7 @@ impl Engine {
     /// Engines do not start one again that was killed so, whatever its restart policy
     /// (`HasBeenManuallyStopped`).
     pub async fn kill(&self, id: &ContainerId) -> Result<bool, EngineError> {
-        let url = self.url(&format!("containers/{id}/kill"))?;
+        let url = Self::url(&format!("containers/{id}/kill"))?;
         let answer = self.send(Method::POST, url, MAX_WORD).await?;
         done(&answer, &[StatusCode::NOT_FOUND, StatusCode::CONFLICT])
     }

@@ -119,11 +119,11 @@ impl Engine {
 
     /// `GET /path`, whatever the answer.
     pub(super) async fn fetch(&self, path: &str) -> Result<Answer, EngineError> {
-        self.send(Method::GET, self.url(path)?, MAX_ANSWER).await
+        self.send(Method::GET, Self::url(path)?, MAX_ANSWER).await
     }
 
     /// The URL of a path that is already encoded.
-    pub(super) fn url(&self, path: &str) -> Result<Uri, EngineError> {
+    pub(super) fn url(path: &str) -> Result<Uri, EngineError> {
         let url = format!("/{path}").parse();
         url.map_err(|_| EngineError::Name { name: quote(path) })
     }

@@ -34,7 +34,7 @@ impl Engine {
     pub async fn events(&self) -> Result<Starts<'_>, EngineError> {
         let since = now().as_second();
         let filters = query_value(FILTERS);
-        let url = self.url(&format!("events?since={since}&filters={filters}"))?;
+        let url = Self::url(&format!("events?since={since}&filters={filters}"))?;
         let body = self.stream(url).await?;
         Ok(Starts { engine: self, body, rest: Vec::new(), searched: 0 })
     }

@@ -66,7 +66,7 @@ impl Engine {
 
     /// All services, in order of name. None where the engine manages no swarm.
     pub async fn services(&self) -> Result<Option<Vec<ListedService>>, EngineError> {
-        let answer = self.send(Method::GET, self.url("services")?, MAX_LIST).await?;
+        let answer = self.send(Method::GET, Self::url("services")?, MAX_LIST).await?;
         // "This node is not a swarm manager": 503 since Docker Engine 1.13.
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             return Ok(None);
@@ -79,7 +79,7 @@ impl Engine {
     }
 
     async fn list<T: for<'d> Deserialize<'d>>(&self, path: &str) -> Result<Vec<T>, EngineError> {
-        let answer = self.send(Method::GET, self.url(path)?, MAX_LIST).await?;
+        let answer = self.send(Method::GET, Self::url(path)?, MAX_LIST).await?;
         if answer.status == StatusCode::OK { read(&answer) } else { Err(refused(&answer)) }
     }
 }

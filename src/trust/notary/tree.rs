@@ -85,13 +85,6 @@ impl Tree {
         }
     }
 
-    /// The delegations declared and not yet loaded that have a file, in the order in which
-    /// they will be.
-    pub fn ahead(&self, snapshot: &Listing) -> impl Iterator<Item = &Pending> {
-        let has_file = |one: &&Pending| snapshot.meta.contains_key(one.delegation.name.as_str());
-        self.pending.iter().rev().filter(has_file)
-    }
-
     /// The next version, after `version`, of a file that may have been signed as the
     /// `targets/releases` of that version: any delegation of the owner's whose version that
     /// list has already passed. Files that were held against it before (`examined`) are

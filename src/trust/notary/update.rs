@@ -162,7 +162,20 @@ impl Update {
 
     /// The file wanted next; `None` when the update is complete.
     pub fn wanted(&self) -> Option<Wanted> {
-        let by_hash = |role: Role, listing: &Option<Listing>| by_hash(role, listing.as_ref()?);
+        let by_hash = |role: Role, listing: &Option<Listing>| {
+            let meta = listing.as_ref()?.meta.get(role.as_str())?.clone();
+            let cap = match role {
+                Role::Root => limits::ROOT,
+                Role::Timestamp => limits::TIMESTAMP,
+                Role::Snapshot => limits::SNAPSHOT,
+                Role::Targets | Role::Delegation(_) => limits::TARGETS,
+            };
+            Some(Wanted {
+                file: FileName::Hashed(role, meta.sha256),
+                max_len: meta.length.min(cap),
+                meta: Some(meta),
+            })
+        };
         let by_name = |file, max_len| Some(Wanted { file, max_len, meta: None });
         match &self.stage {
             Stage::Root => by_hash(Role::Root, &self.snapshot)
@@ -181,19 +194,6 @@ impl Update {
             }
             Stage::Done | Stage::Refused(_) => None,
         }
-    }
-
-    /// Files of delegations that will be wanted once the one wanted now is good, as far as
-    /// is known: they may be fetched along with it.
-    pub fn ahead(&self) -> Vec<Wanted> {
-        let (Stage::Delegation(_), Some(snapshot)) = (&self.stage, &self.snapshot) else {
-            return Vec::new();
-        };
-        let unknown = |role: &Role, keys| self.carried(role, keys).is_none();
-        let role = |one: &Pending| Role::Delegation(one.delegation.name.clone());
-        let pending = self.tree.ahead(snapshot);
-        let pending = pending.filter(|one| unknown(&role(one), &one.delegation.keys));
-        pending.filter_map(|one| by_hash(role(one), snapshot)).collect()
     }
 
     /// Takes the bytes of the file wanted. An error ends the update.
@@ -332,20 +332,4 @@ impl Update {
             Stage::Done | Stage::Refused(_) => Ok(()),
         }
     }
-}
-
-/// The file of a role that a listing names.
-fn by_hash(role: Role, listing: &Listing) -> Option<Wanted> {
-    let meta = listing.meta.get(role.as_str())?.clone();
-    let cap = match role {
-        Role::Root => limits::ROOT,
-        Role::Timestamp => limits::TIMESTAMP,
-        Role::Snapshot => limits::SNAPSHOT,
-        Role::Targets | Role::Delegation(_) => limits::TARGETS,
-    };
-    Some(Wanted {
-        file: FileName::Hashed(role, meta.sha256),
-        max_len: meta.length.min(cap),
-        meta: Some(meta),
-    })
 }
