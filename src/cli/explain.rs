@@ -314,7 +314,7 @@ impl Teller {
                 }
             };
             if let Some(name) = &team.asked {
-                text.push_str(&format!(" (demanded by the name asked for, {name})"));
+                text = format!("{text} (demanded by the name asked for, {name})");
             }
             tree.leaf(text);
         }

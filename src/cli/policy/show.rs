@@ -71,15 +71,12 @@ pub fn run(args: &Args) -> Outcome {
     let lines =
         Lines::of(&text).map_err(|error| LoadError::Unlocated { path: file.to_owned(), error })?;
     let (now, line) = (source::now(), |path: &[&str]| lines.line(path));
-    let shown = match &args.repository {
-        Some(one) => {
-            let shown = policy.in_force_for(one, now, &line);
-            if args.json { json(file, &shown)? } else { one_repository(&shown).draw() }
-        }
-        None => {
-            let shown = policy.in_force(now, &line);
-            if args.json { json(file, &shown)? } else { whole(file, &shown, now).draw() }
-        }
+    let shown = if let Some(one) = &args.repository {
+        let shown = policy.in_force_for(one, now, &line);
+        if args.json { json(file, &shown)? } else { one_repository(&shown).draw() }
+    } else {
+        let shown = policy.in_force(now, &line);
+        if args.json { json(file, &shown)? } else { whole(file, &shown, now).draw() }
     };
     print(&shown)?;
     Ok(ExitCode::SUCCESS)
