@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::edit::EditError;
 use crate::policy::{ConfigError, Policy};
 
 /// Where configuration and state are.
@@ -43,13 +44,27 @@ pub enum LoadError {
         /// What and where.
         error: ConfigError,
     },
+    /// It is read as a policy, and its lines cannot be told.
+    #[error("{}: {error}", path.display())]
+    Unlocated {
+        /// Which file.
+        path: PathBuf,
+        /// What is in the way.
+        error: EditError,
+    },
 }
 
 /// Reads the policy and the files it names.
 pub fn load(path: &Path) -> Result<Policy, LoadError> {
+    read(path).map(|(_, policy)| policy)
+}
+
+/// The same, with the text of the policy.
+pub fn read(path: &Path) -> Result<(String, Policy), LoadError> {
     let text =
         fs::read_to_string(path).map_err(|error| LoadError::Io { path: path.to_owned(), error })?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    Policy::from_toml(&text, &|file| fs::read_to_string(folder.join(file)))
-        .map_err(|error| LoadError::Config { path: path.to_owned(), error })
+    let policy = Policy::from_toml(&text, &|file| fs::read_to_string(folder.join(file)))
+        .map_err(|error| LoadError::Config { path: path.to_owned(), error })?;
+    Ok((text, policy))
 }

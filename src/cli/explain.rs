@@ -1,7 +1,7 @@
 //! `countersign explain`
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ArgGroup;
@@ -16,14 +16,18 @@ use super::report::Report;
 use super::serve::socket_path;
 use super::tree::Tree;
 use crate::gate::{Account, Asked, Decision, Gate, Settings};
-use crate::policy::{HeldPart, RepositoryPart, SignaturePart, TagPart, TeamPart, Verdict};
-use crate::source::Engine;
+use crate::policy::{
+    Grant, HeldPart, Leave, Mode, RepositoryPart, SignaturePart, TagPart, Verdict,
+};
+use crate::source::{self, BreakGlass, Engine};
 
 /// Show how a verdict comes about, step by step
 ///
 /// From what is asked for to the image that the engine holds, the digests it is known by, the
-/// trust data of its repository, the roles and keys that signed, whose keys they are, and the
-/// teams that the policy demands. Decides as the plugin does, and runs nothing.
+/// trust data of its repository and when its server last confirmed that, the roles and keys that
+/// signed, whose keys they are, the teams that the policy demands and the rule that says so.
+/// Decides as the plugin does, and runs nothing. While the glass is broken the plugin allows
+/// everything; what it would say otherwise is explained all the same.
 ///
 /// Exit code: 0 allowed, 1 denied, 2 could not begin (usage, configuration, state directory).
 #[derive(clap::Args, Debug)]
@@ -57,7 +61,8 @@ pub struct Args {
     ///
     /// Members: those of `check --json`; image (id, `covered_by`, `known_from`) and
     /// repositories (repository, gap, `root_keys`, roles, `left_out`, tags with their
-    /// signatures, teams).
+    /// signatures, confirmed, demand with its rules, teams); rule (the one that counted), leave (why
+    /// it may run although the policy refuses it) and `break_glass` (reason, until).
     #[arg(long)]
     json: bool,
 
@@ -93,6 +98,7 @@ pub fn run(args: Args) -> ExitCode {
 fn explain(args: Args) -> Result<bool, Box<dyn std::error::Error>> {
     let Places { config, state_dir } = args.places;
     let policy = load(&config)?;
+    let glass = broken(&state_dir);
     let engine = if args.no_engine { None } else { Some(Engine::new(&args.engine)?) };
     let gate = Gate::new(Settings { policy, engine, state_dir, offline: args.offline })?;
     let (asked, name) = match (args.image, args.container, args.service) {
@@ -108,10 +114,17 @@ fn explain(args: Args) -> Result<bool, Box<dyn std::error::Error>> {
     let account = runtime.block_on(gate.account(asked));
     let text = if args.json {
         let Account { decision, explanation, .. } = &account;
-        let whole = Whole { report: Report::new(&name, decision), explanation };
+        let whole = Whole {
+            report: Report::new(&name, decision),
+            explanation,
+            rule: decision.rule.as_deref(),
+            leave: decision.verdict.leave().map(ToString::to_string),
+            break_glass: glass.as_ref().map(Broken::new),
+        };
         serde_json::to_string(&whole)? + "\n"
     } else {
-        Teller { paint: Paint::for_stdout(), now: account.now }.account(&name, &account)
+        let teller = Teller { paint: Paint::for_stdout(), now: account.now };
+        teller.account(&name, &account, glass.as_ref())
     };
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(account.decision.verdict.is_allow())
@@ -124,6 +137,28 @@ struct Whole<'a> {
     report: Report<'a>,
     #[serde(flatten)]
     explanation: &'a crate::policy::Explanation,
+    rule: Option<&'a str>,
+    leave: Option<String>,
+    break_glass: Option<Broken<'a>>,
+}
+
+/// What `--json` prints of broken glass.
+#[derive(Serialize)]
+struct Broken<'a> {
+    reason: &'a str,
+    until: Timestamp,
+}
+
+impl<'a> Broken<'a> {
+    fn new(glass: &'a BreakGlass) -> Self {
+        Self { reason: &glass.reason, until: glass.until }
+    }
+}
+
+/// The glass, while it is broken. A file that cannot be read breaks none.
+fn broken(state_dir: &Path) -> Option<BreakGlass> {
+    let glass = BreakGlass::read(state_dir).ok().flatten();
+    glass.filter(|glass| source::now() < glass.until)
 }
 
 /// Tells an account to people.
@@ -133,7 +168,7 @@ struct Teller {
 }
 
 impl Teller {
-    fn account(&self, name: &str, account: &Account) -> String {
+    fn account(&self, name: &str, account: &Account, glass: Option<&BreakGlass>) -> String {
         let mut tree = Tree::new(name);
         if let Some(image) = &account.explanation.image {
             tree.push(held(image));
@@ -142,11 +177,21 @@ impl Teller {
             tree.push(self.repository(repository));
         }
         tree.push(self.verdict(&account.decision));
+        if let Some(BreakGlass { reason, until, .. }) = glass.cloned() {
+            let leave = Leave::BreakGlass { reason, until };
+            tree.leaf(format!("{leave}: the plugin lets every call pass"));
+        }
         tree.draw()
     }
 
     fn verdict(&self, decision: &Decision) -> Tree {
         let mut tree = match &decision.verdict {
+            Verdict::Allow(Grant::Excused { refusal, leave }) => {
+                let mut tree = Tree::new(format!("{}: {leave}", self.paint.paint("33", "allowed")));
+                let code = refusal.reason().code();
+                tree.leaf(format!("else {} ({code}): {refusal}", self.paint.paint("31", "denied")));
+                tree
+            }
             Verdict::Allow(grant) => Tree::new(format!(
                 "{}: {}",
                 self.paint.paint("32", "allowed"),
@@ -158,6 +203,9 @@ impl Teller {
                 decision.verdict.code()
             )),
         };
+        if let Some(rule) = &decision.rule {
+            tree.leaf(format!("the rule for {rule} counts"));
+        }
         for note in &decision.notes {
             tree.leaf(format!("{}: {note}", self.paint.paint("33", "note")));
         }
@@ -178,9 +226,12 @@ impl Teller {
         if part.tags.is_empty() && part.gap.is_none() {
             tree.leaf("no tag of it names this image");
         }
-        if part.gap.is_none() {
-            tree.push(self.demanded(&part.teams));
+        if let Some(confirmed) = part.confirmed {
+            let ago = self.now.duration_since(confirmed).max(SignedDuration::ZERO);
+            tree.leaf(format!("confirmed by its trust server {} ago", span(ago)));
         }
+        tree.push(self.demanded(part));
+        tree.leaf(mode(part));
         tree
     }
 
@@ -241,13 +292,16 @@ impl Teller {
         tree
     }
 
-    fn demanded(&self, teams: &[TeamPart]) -> Tree {
+    fn demanded(&self, part: &RepositoryPart) -> Tree {
+        let RepositoryPart { teams, demand, .. } = part;
+        let by = by(demand.rule.as_deref());
         if teams.is_empty() {
-            return Tree::new("demanded: a signature by any user that the policy knows");
+            let any = "a signature by any user that the policy knows";
+            return Tree::new(format!("demanded by {by}: {any}"));
         }
-        let mut tree = Tree::new("demanded: a signature by a member of each of");
+        let mut tree = Tree::new(format!("demanded by {by}: a signature by a member of each of"));
         for team in teams {
-            tree.leaf(match (team.signed.as_slice(), team.members.as_slice()) {
+            let mut text = match (team.signed.as_slice(), team.members.as_slice()) {
                 ([], []) => format!("{}: {}", team.team, self.paint.paint("31", "nobody is in it")),
                 ([], members) => format!(
                     "{}: {} of {}",
@@ -258,7 +312,11 @@ impl Teller {
                 (signed, _) => {
                     format!("{}: {}", team.team, self.paint.paint("32", &signed.join(", ")))
                 }
-            });
+            };
+            if let Some(name) = &team.asked {
+                text = format!("{text} (demanded by the name asked for, {name})");
+            }
+            tree.leaf(text);
         }
         tree
     }
@@ -274,6 +332,20 @@ impl Teller {
             format!("good until {day}, {} from now", span(left))
         }
     }
+}
+
+/// What is done about what is refused of a repository, and where that is said.
+fn mode(part: &RepositoryPart) -> String {
+    let by = by(part.demand.mode_rule.as_deref());
+    match part.demand.mode {
+        Mode::Enforce => format!("mode: enforce, by {by}"),
+        Mode::Audit => format!("mode: audit, by {by}: what is refused is told, and let pass"),
+    }
+}
+
+/// What says something.
+fn by(rule: Option<&str>) -> String {
+    rule.map_or_else(|| "the policy for all".to_owned(), |rule| format!("the rule for {rule}"))
 }
 
 fn held(image: &HeldPart) -> Tree {

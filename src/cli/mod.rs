@@ -14,6 +14,7 @@ mod enable;
 mod explain;
 mod man;
 mod paint;
+mod policy;
 mod proxy;
 mod registry;
 mod report;
@@ -56,7 +57,7 @@ serve" shows one). They and "enable" show what they change, and ask."#;
 /// The one table that all commands keep. The same is in docs/operations.md.
 const EXIT_CODES: &str = "Exit codes:
   0  done; where images were judged, all may run
-  1  refused, not found, or failed while it ran; where images were judged, at least one may not run
+  1  refused, not found, amiss, or failed; where images were judged, at least one may not run
   2  not begun: the command line, the policy or the state directory cannot be used
 doctor has its own, which monitoring systems know:
   0  nothing worse than notes
@@ -73,6 +74,7 @@ enum Command {
     Registry(registry::Args),
     User(user::Args),
     Team(team::Args),
+    Policy(policy::Args),
     Explain(explain::Args),
     Scan(scan::Args),
     Doctor(doctor::Args),
@@ -98,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Registry(args) => registry::run(&args),
         Command::User(args) => user::run(&args),
         Command::Team(args) => team::run(&args),
+        Command::Policy(args) => policy::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Scan(args) => scan::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -9,6 +9,8 @@
 //! - `plugin`, `units`: are we there, are we asked, and who sees to it that we stay?
 //! - `policy`, `stored`, `server`: what decisions rest on; `leniency`: what lifts them.
 //!
+//! [`lint`] looks at the text of a policy alone, wherever that is.
+//!
 //! [`test_registry`] goes the way to one registry step by step.
 //!
 //! Knows `gate` and what is below it. Nothing in here decides about an image.
@@ -20,6 +22,7 @@ mod facts;
 mod finding;
 mod gather;
 mod leniency;
+mod lint;
 mod plugin;
 mod policy;
 mod registry;
@@ -31,6 +34,7 @@ mod units;
 pub use facts::{Facts, Probe};
 pub use finding::{Finding, Severity};
 pub use gather::{Subject, daemon, gather, probe};
+pub use lint::lint;
 pub use registry::test_registry;
 pub use setup::{Setup, config_file};
 

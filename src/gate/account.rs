@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::contents::Case;
+use super::refresh::TIMESTAMP_FILE;
 use super::rehearsal::specified;
 use super::{Decision, Gate};
 use crate::image::ImageName;
@@ -53,7 +54,13 @@ impl Gate {
         };
         let explain =
             |case: &Case| policy::explain(&self.policy, &case.subject, &case.evidence, now);
-        let explanation = case.as_ref().map(explain).unwrap_or_default();
+        let mut explanation = case.as_ref().map(explain).unwrap_or_default();
+        // What was asked just now was dated, too.
+        for part in &mut explanation.repositories {
+            let repository = part.repository.parse().ok();
+            let date = |one| self.repositories().store.date(&one, TIMESTAMP_FILE);
+            part.confirmed = repository.and_then(date);
+        }
         Account { decision, explanation, now }
     }
 

@@ -40,6 +40,11 @@ impl RepositoryPattern {
         }
     }
 
+    /// The host, which all that match have.
+    pub fn host(&self) -> &str {
+        self.name.split_once('/').map_or(self.name.as_str(), |(host, _)| host)
+    }
+
     /// Orders patterns that match the same repository: the greater says more about it.
     pub fn specificity(&self) -> impl Ord + use<> {
         (self.name.len(), self.below)

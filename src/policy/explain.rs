@@ -13,6 +13,7 @@ use super::evidence::{Evidence, Gap, Held, HeldImage};
 use super::message::why_not;
 use super::plan::{Subject, called};
 use super::rules::Policy;
+use super::scope::{Demand, Mode, Rule};
 use super::verdict::{Doubt, Signer};
 use crate::image::{Digest, ImageName, Reference, Repository, Tag};
 use crate::trust::notary::{Claim, TrustData};
@@ -55,8 +56,23 @@ pub struct RepositoryPart {
     pub left_out: Vec<String>,
     /// The tag that was asked for, and those that name the image.
     pub tags: Vec<TagPart>,
+    /// When its trust server last confirmed what is known of it.
+    pub confirmed: Option<Timestamp>,
+    /// What is demanded of its images, and by which rule.
+    pub demand: DemandPart,
     /// The teams a member of each of which must have signed; none where any known user will do.
     pub teams: Vec<TeamPart>,
+}
+
+/// What counts for a repository.
+#[derive(Clone, Debug, Serialize)]
+pub struct DemandPart {
+    /// The rule that names the teams; the policy for all where there is none.
+    pub rule: Option<String>,
+    /// What is done about what is refused.
+    pub mode: Mode,
+    /// The rule that says so; the policy for all where there is none.
+    pub mode_rule: Option<String>,
 }
 
 /// A verified file.
@@ -107,6 +123,9 @@ pub struct SignaturePart {
 pub struct TeamPart {
     /// Its name.
     pub team: String,
+    /// The name asked for, where the rule for that demands it and the one for what vouches does
+    /// not.
+    pub asked: Option<String>,
     /// Its members.
     pub members: Vec<String>,
     /// Those of them whose signature on one of the tags told of counts.
@@ -173,6 +192,8 @@ impl Inquiry<'_> {
         repository: &Repository,
         data: &Result<Arc<TrustData>, Gap>,
     ) -> RepositoryPart {
+        let asked: Vec<&Reference> = self.asked.into_iter().collect();
+        let demand = self.policy.demand(repository, &asked);
         let mut part = RepositoryPart {
             repository: repository.to_string(),
             gap: None,
@@ -180,16 +201,32 @@ impl Inquiry<'_> {
             roles: Vec::new(),
             left_out: Vec::new(),
             tags: Vec::new(),
+            confirmed: None,
+            demand: self.demanded(repository),
             teams: Vec::new(),
         };
         match data {
             Err(gap) => part.gap = Some(gap.to_string()),
-            Ok(data) => self.tell(data, &mut part),
+            Ok(data) => self.tell(data, demand.clone(), &mut part),
         }
+        part.teams = self.teams(&demand, &part.tags);
         part
     }
 
-    fn tell(&self, data: &TrustData, part: &mut RepositoryPart) {
+    /// Which rules say what is demanded, and what is done where it is not met.
+    fn demanded(&self, repository: &Repository) -> DemandPart {
+        let by = |says: fn(&Rule) -> bool| {
+            let rule = |rule| says(rule).then_some(&rule.repository);
+            self.policy.rule(repository, rule).map(ToString::to_string)
+        };
+        DemandPart {
+            rule: by(|rule| rule.required_teams.is_some()),
+            mode: self.policy.mode_of(repository),
+            mode_rule: by(|rule| rule.mode.is_some()),
+        }
+    }
+
+    fn tell(&self, data: &TrustData, demand: Demand<'_>, part: &mut RepositoryPart) {
         part.gap = data
             .check_within(self.now, self.evidence.grace(data.repository()))
             .err()
@@ -200,28 +237,28 @@ impl Inquiry<'_> {
             .map(|(role, version, expires)| RolePart { role: role.to_string(), version, expires })
             .collect();
         part.left_out = data.left_out().map(|(_, fault)| fault.to_string()).collect();
-        let asked: Vec<&Reference> = self.asked.into_iter().collect();
-        let demand = self.policy.demand(data.repository(), &asked);
-        let assessment = Assessment::new(self.policy, demand.clone(), data, self.now);
+        let assessment = Assessment::new(self.policy, demand, data, self.now);
         part.tags = self.tags(data).into_iter().map(|tag| self.tag(&assessment, tag)).collect();
-        let counted: BTreeSet<&str> = part
-            .tags
+    }
+
+    fn teams(&self, demand: &Demand<'_>, tags: &[TagPart]) -> Vec<TeamPart> {
+        let counted: BTreeSet<&str> = tags
             .iter()
             .flat_map(|tag| &tag.signatures)
             .filter(|signature| signature.objection.is_none())
             .filter_map(|signature| signature.user.as_deref())
             .collect();
+        let members = |team: &str| -> Vec<String> {
+            self.policy.members(team).map(ToOwned::to_owned).collect()
+        };
+        let signed = |member: &String| counted.contains(member.as_str());
         let of_team = |team: &&str| TeamPart {
             team: (*team).to_owned(),
-            members: self.policy.members(team).map(ToOwned::to_owned).collect(),
-            signed: self
-                .policy
-                .members(team)
-                .filter(|member| counted.contains(member))
-                .map(ToOwned::to_owned)
-                .collect(),
+            asked: demand.asked_with(&[*team]),
+            members: members(team),
+            signed: members(team).into_iter().filter(signed).collect(),
         };
-        part.teams = demand.teams.iter().map(of_team).collect();
+        demand.teams.iter().map(of_team).collect()
     }
 
     /// The tags to tell of: the one asked for, then those released as the image, then those

@@ -26,6 +26,13 @@ pub(super) struct Freshness {
     prefetch: Vec<Repository>,
 }
 
+impl Freshness {
+    /// The grace where no rule says otherwise.
+    pub fn grace(&self) -> Grace {
+        self.grace
+    }
+}
+
 impl Policy {
     /// How old what the trust server last confirmed may be, to decide by it without asking:
     /// the time after which a revocation counts. Zero: each decision asks.

@@ -14,7 +14,7 @@ use crate::image::Repository;
 use crate::request::HostAccess;
 
 /// What is done about access to the host (`[guard] mode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GuardMode {
     /// It is refused, unless a rule allows it.

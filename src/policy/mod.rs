@@ -10,12 +10,15 @@
 //! - [`judge`]: from what was gathered, the verdict; what is asked of the host is judged
 //!   last (`guard`, `paths`).
 //! - [`explain`]: the same evidence, told as a tree for people.
+//! - [`InForce`]: a policy told to people, setting by setting; [`cases`]: what an operator
+//!   expects of it.
 //! - [`lenient`]: what may go on although it is refused: exceptions, and audit.
 //! - [`Verdict`], [`Reason`]: what was decided, and the text that people read.
 
 mod assess;
 mod binding;
 mod build;
+mod cases;
 mod document;
 mod ends;
 mod evidence;
@@ -24,6 +27,7 @@ mod explain;
 mod freshness;
 mod guard;
 mod holder;
+mod in_force;
 mod judge;
 mod lenience;
 mod message;
@@ -36,6 +40,7 @@ mod survey;
 mod verdict;
 
 pub use binding::unread;
+pub use cases::{Case, Expected, cases};
 pub use document::{ConfigError, OnViolation};
 pub use ends::{
     End, Ending, authority_ending, day, registry_endings, role_ending, user_key_ending,
@@ -43,10 +48,15 @@ pub use ends::{
 pub use evidence::{Bound, Evidence, Gap, Held, HeldImage, Host, Look, Served};
 pub use exception::{Excepted, Exception};
 pub use explain::{
-    Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart, explain,
+    DemandPart, Explanation, HeldPart, RepositoryPart, RolePart, SignaturePart, TagPart, TeamPart,
+    explain,
 };
 pub use guard::{GuardMode, warning};
 pub use holder::Bar;
+pub use in_force::{
+    ExceptionShown, InForce, KeyShown, RegistryShown, RepositoryShown, RuleShown, Setting,
+    TeamShown, UserShown,
+};
 pub use judge::{judge, next_change};
 pub use lenience::{lenient, lenient_unseen, rule};
 pub use paths::{clean, is_protected};

@@ -8,7 +8,7 @@ use crate::image::{Reference, Repository, RepositoryPattern};
 use crate::trust::notary::Grace;
 
 /// What is done about what the policy refuses (`mode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// It is refused.

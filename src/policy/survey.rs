@@ -66,6 +66,19 @@ impl Policy {
         })
     }
 
+    /// The users, in order of name, who are in no team.
+    pub fn users_in_no_team(&self) -> impl Iterator<Item = &str> {
+        let in_one = |user: &String| self.teams.values().any(|members| members.contains(user));
+        self.users.keys().filter(move |user| !in_one(user)).map(String::as_str)
+    }
+
+    /// The rules for repositories of registries that are not registered: whatever they demand,
+    /// nothing of such a repository can be proven.
+    pub fn rules_of_nothing(&self) -> impl Iterator<Item = &RepositoryPattern> {
+        let patterns = self.rules.iter().map(|rule| &rule.repository);
+        patterns.filter(|pattern| self.registry(pattern.host()).is_none())
+    }
+
     /// The teams that must have signed for some repository or other.
     fn demanded(&self) -> impl Iterator<Item = &String> {
         let own = self.rules.iter().filter_map(|rule| rule.required_teams.as_ref());

@@ -13,6 +13,7 @@ crate::stories![
     an_image_from_its_name_to_the_people,
     an_image_without_an_engine,
     a_container_and_a_service,
+    rules_exceptions_and_ages,
 ];
 
 fn explain(stage: &Stage, files: &Files, engine: &Engine<'_>, arguments: &str) -> Outcome {
@@ -143,4 +144,47 @@ fn a_container_and_a_service(stage: &Stage) {
         .expect_code(1)
         .and_says("denied (service-needs-digest)");
     explain(stage, &files, &engine, "--service none").expect_code(1).and_says("no such service");
+}
+
+/// A strict rule for one repository, and an exception for another.
+fn rules_exceptions_and_ages(stage: &Stage) {
+    let (app, policy) = half_signed(stage);
+    let legacy = stage.repository("legacy");
+    stage.push_unsigned(&format!("{legacy}:1"), "legacy");
+    let policy = policy
+        .with(&format!(
+            "[[rules]]\nrepository = \"{app}\"\nrequire_signature_from = [\"CI\"]\nmode = \"audit\""
+        ))
+        .with(&format!(
+            "[[exceptions]]\nrepository = \"{legacy}\"\nowner = \"alice\"\n\
+             reason = \"moves in spring\"\nuntil = 2099-12-31"
+        ));
+    let engine = Engine::unguarded(stage);
+    let files = Files::new(stage, &policy.to_string(), &engine);
+    engine.docker(format!("pull {app}:1")).expect_ok();
+    engine.docker(format!("pull {legacy}:1")).expect_ok();
+    explain(stage, &files, &engine, &format!("{app}:1"))
+        .expect_ok()
+        .and_says("confirmed by its trust server 0 minutes ago")
+        .and_says(format!("demanded by the rule for {app}: a signature by a member of each of"))
+        .and_says(format!("mode: audit, by the rule for {app}"))
+        .and_says("allowed: signed as")
+        .and_never_says("security");
+    explain(stage, &files, &engine, &format!("{legacy}:1"))
+        .expect_ok()
+        .and_says(format!("allowed: the exception of alice for {legacy} lets it pass"))
+        .and_says("else denied (no-trust-data)")
+        .and_says("demanded by the policy for all");
+
+    // The same image under a name for which more is demanded.
+    let strict = format!("{}/strict:1", app.rsplit_once('/').unwrap().0);
+    engine.docker(format!("tag {app}:1 {strict}")).expect_ok();
+    let told = explain(stage, &files, &engine, &format!("--json {strict}")).expect_code(1);
+    let told: Value = serde_json::from_str(told.stdout()).unwrap();
+    assert_eq!(told["code"], "signature-missing", "{told}");
+    let all = told["repositories"].as_array().unwrap();
+    let own = all.iter().find(|one| one["repository"] == app.as_str()).unwrap();
+    assert_eq!(own["demand"]["rule"], app.as_str());
+    let security = own["teams"].as_array().unwrap().iter().find(|one| one["team"] == "security");
+    assert_eq!(security.unwrap()["asked"], strict.as_str(), "{told}");
 }

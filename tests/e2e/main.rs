@@ -32,6 +32,7 @@ mod ordinary;
 mod outcome;
 mod platforms;
 mod policy;
+mod policy_tools;
 mod prepared;
 mod races;
 mod record;
@@ -102,6 +103,7 @@ fn main() {
         enable::STORIES,
         scan::STORIES,
         explain::STORIES,
+        policy_tools::STORIES,
         managed::STORIES,
         faults::STORIES,
         rollout::STORIES,

@@ -33,6 +33,7 @@ mod notary_faults;
 mod outages;
 mod packaging;
 mod platforms;
+mod policy_tools;
 mod proxy;
 mod record;
 mod reload;
