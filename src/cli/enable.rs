@@ -1,5 +1,6 @@
 //! `countersign enable`
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -102,16 +103,16 @@ impl EngineArgs {
     fn disable(&self) -> String {
         let mut typed = "countersign disable".to_owned();
         if self.engine != Path::new(ENGINE) {
-            typed.push_str(&format!(" --engine {}", self.engine.display()));
+            let _ = write!(typed, " --engine {}", self.engine.display());
         }
         if self.plugin != PLUGIN {
-            typed.push_str(&format!(" --plugin {}", self.plugin));
+            let _ = write!(typed, " --plugin {}", self.plugin);
         }
         if let Some(file) = &self.daemon_json {
-            typed.push_str(&format!(" --daemon-json {}", file.display()));
+            let _ = write!(typed, " --daemon-json {}", file.display());
         }
         if let Some(command) = &self.reload_command {
-            typed.push_str(&format!(" --reload-command {command:?}"));
+            let _ = write!(typed, " --reload-command {command:?}");
         }
         typed
     }
