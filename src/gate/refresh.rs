@@ -171,7 +171,7 @@ impl Refresh<'_> {
             .map_err(|fault| self.damaged(&fault))?
             .knowing(before);
         if origin == Origin::Disk {
-            update = update.with_grace(self.grace);
+            update = update.of_kept_files(self.grace);
         }
         let mut fetched: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut current_timestamp = Vec::new();

@@ -173,6 +173,9 @@ impl Repositories {
 
     pub(super) fn entry(&self, repository: &Repository) -> Arc<Entry> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if !entries.contains(repository) {
+            make_room(&mut entries);
+        }
         Arc::clone(entries.get_or_insert(repository.clone(), Arc::default))
     }
 
@@ -199,6 +202,25 @@ impl Repositories {
     }
 }
 
+/// Makes room for one more. Whoever may ask for names must not have what is not on disk
+/// dropped by asking for many: so that goes only where there is nothing else to drop.
+fn make_room(entries: &mut LruCache<Repository, Arc<Entry>>) {
+    if entries.len() < entries.cap().get() {
+        return;
+    }
+    let oldest_first = entries.iter().rev();
+    let dropped = oldest_first.into_iter().find(|(_, entry)| can_go(entry));
+    match dropped.map(|(repository, _)| repository.clone()) {
+        Some(repository) => drop(entries.pop(&repository)),
+        None => drop(entries.pop_lru()),
+    }
+}
+
+/// Whether nothing is lost with it: it is on disk, and nobody is about to add to it.
+fn can_go(entry: &Arc<Entry>) -> bool {
+    Arc::strong_count(entry) == 1 && entry.is_saved()
+}
+
 /// Drops what was not used for longest until all that is left weighs `budget` at most. What
 /// is not on disk stays: it is all that is known of the versions seen.
 fn settle(entries: &mut LruCache<Repository, Arc<Entry>>, budget: usize) {
@@ -206,8 +228,7 @@ fn settle(entries: &mut LruCache<Repository, Arc<Entry>>, budget: usize) {
     let newest = entries.peek_mru().map(|(repository, _)| repository.clone());
     let droppable = |(repository, entry): (&Repository, &Arc<Entry>)| {
         let is_newest = Some(repository) == newest.as_ref();
-        // Whoever else holds it may be about to add to it.
-        let drop = Arc::strong_count(entry) == 1 && entry.is_saved() && !is_newest;
+        let drop = can_go(entry) && !is_newest;
         drop.then(|| (repository.clone(), entry.weight()))
     };
     let oldest_first: Vec<_> = entries.iter().rev().filter_map(droppable).collect();
@@ -327,6 +348,29 @@ mod tests {
             let expected: BTreeSet<_> =
                 expected.into_iter().map(|one| name(one).to_string()).collect();
             assert_eq!(left, expected, "{budget} {busy:?} {unsaved:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_asked_for_drop_nothing_that_is_not_on_disk() {
+        let name = |number: usize| format!("h.io/r{number}").parse::<Repository>().unwrap();
+        let mut entries = LruCache::new(NonZeroUsize::new(3).unwrap());
+        let unsaved = Arc::new(Entry::default());
+        unsaved.keep_loaded(None, &testing::kept("tags-10", false));
+        entries.put(name(0), unsaved);
+        for number in 1..10 {
+            make_room(&mut entries);
+            entries.put(name(number), Arc::default());
+            assert!(entries.contains(&name(0)), "{number}");
+            assert!(entries.len() <= 3);
+        }
+        // Nothing but such ones: memory is bounded all the same.
+        for number in 10..20 {
+            let unsaved = Arc::new(Entry::default());
+            unsaved.keep_loaded(None, &testing::kept("tags-10", false));
+            make_room(&mut entries);
+            entries.put(name(number), unsaved);
+            assert!(entries.len() <= 3);
         }
     }
 }

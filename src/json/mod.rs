@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A JSON value, borrowing the text it was read from where it can.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +121,24 @@ pub fn parse(bytes: &[u8], names: Names, limits: Limits) -> Result<Value<'_>, Er
     read(bytes, names, limits, None)
 }
 
+/// Takes the members of a large object, one by one.
+pub trait Members<'de> {
+    /// Takes a member by the text of its value, where that says all that is to be known: it
+    /// then says how many values stand there. `None`: it is to be read.
+    fn take_text(&mut self, _name: &str, _text: &'de str) -> Option<u32> {
+        None
+    }
+
+    /// Takes a member that was read.
+    fn take(&mut self, name: &str, value: &Value<'de>) -> Result<(), &'static str>;
+}
+
+impl<'de, F: FnMut(&str, &Value<'de>) -> Result<(), &'static str>> Members<'de> for F {
+    fn take(&mut self, name: &str, value: &Value<'de>) -> Result<(), &'static str> {
+        self(name, value)
+    }
+}
+
 /// Reads one document whose object at `path` is large: each member of that object is shown
 /// to `each` and not kept, so the value returned has an empty object there.
 ///
@@ -130,7 +149,7 @@ pub fn parse_along<'a>(
     bytes: &'a [u8],
     limits: Limits,
     path: &[&str],
-    each: &mut dyn FnMut(&str, &Value<'a>) -> Result<(), &'static str>,
+    each: &mut dyn Members<'a>,
 ) -> Result<Value<'a>, Error> {
     read(bytes, Names::Exact, limits, Some(Along { path, each }))
 }
@@ -193,7 +212,7 @@ struct Seed<'b, 'de> {
 /// The way from a value to the object whose members are shown one by one.
 struct Along<'b, 'de> {
     path: &'b [&'b str],
-    each: &'b mut dyn FnMut(&str, &Value<'de>) -> Result<(), &'static str>,
+    each: &'b mut dyn Members<'de>,
 }
 
 impl<'de> Seed<'_, 'de> {
@@ -218,7 +237,7 @@ impl<'de> Seed<'_, 'de> {
     /// Shows all members to `each`.
     fn show<A: MapAccess<'de>>(
         mut self,
-        each: &mut dyn FnMut(&str, &Value<'de>) -> Result<(), &'static str>,
+        each: &mut dyn Members<'de>,
         mut access: A,
     ) -> Result<Value<'de>, A::Error> {
         let mut last: Option<Cow<'de, str>> = None;
@@ -226,22 +245,29 @@ impl<'de> Seed<'_, 'de> {
             if last.as_ref().is_some_and(|last| *last >= name) {
                 return Err(A::Error::custom("members out of order"));
             }
-            let value = access.next_value_seed(self.inner()?)?;
-            each(&name, &value).map_err(A::Error::custom)?;
+            let text = access.next_value::<&'de RawValue>()?.get();
+            if let Some(values) = each.take_text(&name, text) {
+                *self.left = self.left.checked_sub(values).ok_or_else(too_many)?;
+            } else {
+                let mut reader = serde_json::Deserializer::from_str(text);
+                let value = self.inner()?.deserialize(&mut reader).map_err(A::Error::custom)?;
+                each.take(&name, &value).map_err(A::Error::custom)?;
+            }
             last = Some(name);
         }
         Ok(Value::Object(Object::default()))
     }
 }
 
+fn too_many<E: serde::de::Error>() -> E {
+    E::custom("holds more values than allowed")
+}
+
 impl<'de> DeserializeSeed<'de> for Seed<'_, 'de> {
     type Value = Value<'de>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value<'de>, D::Error> {
-        *self.left = self
-            .left
-            .checked_sub(1)
-            .ok_or_else(|| D::Error::custom("holds more values than allowed"))?;
+        *self.left = self.left.checked_sub(1).ok_or_else(too_many)?;
         reader.deserialize_any(self)
     }
 }
@@ -441,7 +467,10 @@ mod tests {
     fn shows_the_members_of_one_object() {
         let along = |text: &str| {
             let mut shown = Vec::new();
-            let value = parse_along(text.as_bytes(), LIMITS, &["a", "b"], &mut |name, value| {
+            let value = parse_along(text.as_bytes(), LIMITS, &["a", "b"], &mut |name: &str,
+                                                                                value: &Value<
+                '_,
+            >| {
                 shown.push((name.to_owned(), format!("{value:?}")));
                 if name == "odd" { Err("odd") } else { Ok(()) }
             });
@@ -474,6 +503,53 @@ mod tests {
         ] {
             let told = along(text).unwrap_err();
             assert!(told.contains(error), "{text}: {told}");
+        }
+    }
+
+    /// Takes what stands as a number, and reads the rest.
+    #[derive(Default)]
+    struct Taker(Vec<String>);
+
+    impl<'de> Members<'de> for Taker {
+        fn take_text(&mut self, name: &str, text: &'de str) -> Option<u32> {
+            text.parse::<u32>().ok()?;
+            self.0.push(format!("{name} {text}"));
+            Some(3)
+        }
+
+        fn take(&mut self, name: &str, value: &Value<'de>) -> Result<(), &'static str> {
+            self.0.push(format!("{name} read as {value:?}"));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_taken_by_its_text_is_counted_and_in_order() {
+        let along = |text: &'static str, values| {
+            let mut taker = Taker::default();
+            let limits = Limits { depth: 4, values };
+            let read = parse_along(text.as_bytes(), limits, &["a"], &mut taker);
+            (taker.0, read.map(|_| ()).map_err(|error| error.to_string()))
+        };
+        let text = r#"{"a":{"x":1, "y": true ,"z":[2]}}"#;
+        let (taken, read) = along(text, 99);
+        assert_eq!(taken[0], "x 1");
+        assert_eq!(taken.len(), 3);
+        assert_eq!(read, Ok(()));
+        // Two objects, three for the text, one, two.
+        assert_eq!(along(text, 8).1, Ok(()));
+        for (text, values, told) in [
+            (text, 7, "more values"),
+            (r#"{"a":{"y":1,"x":1}}"#, 99, "out of order"),
+            (r#"{"a":{"x":1,"x":1}}"#, 99, "out of order"),
+            (r#"{"a":{"x":[[[[1]]]]}}"#, 99, "deeper"),
+            (r#"{"a":{"x":"\ud800"}}"#, 99, "hex escape"),
+            (r#"{"a":{"x":{"b":1,"b":1}}}"#, 99, "twice"),
+            (r#"{"a":{"x":01}}"#, 99, "invalid number"),
+            (r#"{"a":{"x":1]}"#, 99, "expected"),
+        ] {
+            let error = along(text, values).1.unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
         }
     }
 

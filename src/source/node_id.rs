@@ -30,10 +30,17 @@ fn places(state: &Path) -> [PathBuf; 2] {
 pub fn look(state: &Path) -> Result<Option<String>, StoreError> {
     let mut damaged = None;
     for path in places(state) {
-        match place::read(path.clone(), MAX_FILE)?.map(|bytes| parse(&bytes)) {
-            Some(Some(node)) => return Ok(Some(node)),
-            Some(None) => damaged = damaged.or(Some(path)),
-            None => {}
+        match place::read(path.clone(), MAX_FILE) {
+            Ok(Some(bytes)) => match parse(&bytes) {
+                Some(node) => return Ok(Some(node)),
+                None => damaged = damaged.or(Some(path)),
+            },
+            Ok(None) => {}
+            // The other place serves, whatever keeps this one from being read.
+            Err(error) => {
+                tracing::warn!(%error, "this node's number cannot be read in one of its places");
+                damaged = damaged.or(Some(path));
+            }
         }
     }
     match damaged {
@@ -131,6 +138,25 @@ mod tests {
             fs::write(place, "x").unwrap();
         }
         assert!(open(state).unwrap_err().to_string().contains("restore"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_neither_waited_for_nor_in_the_way_of_the_other_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path();
+        let node = open(state).unwrap();
+        for place in places(state) {
+            let whole = fs::read(&place).unwrap();
+            fs::remove_file(&place).unwrap();
+            fs::create_dir(&place).unwrap();
+            assert_eq!(look(state).unwrap().as_ref(), Some(&node), "{}", place.display());
+            fs::remove_dir(&place).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(&place).status().unwrap();
+            assert!(made.success());
+            assert_eq!(look(state).unwrap().as_ref(), Some(&node), "{}", place.display());
+            fs::remove_file(&place).unwrap();
+            fs::write(&place, whole).unwrap();
+        }
     }
 
     #[test]

@@ -125,9 +125,19 @@ fn at_once<T: Sync, R: Send>(all: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R>
     all.chunks(AT_ONCE).flat_map(few).collect()
 }
 
+/// Opens a plain file to be read. Looked at before it is opened: a pipe in its place would
+/// be waited for without end.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "it is no plain file"))
+    }
+}
+
 /// A file of at most `most` bytes, or `None` where there is none.
 pub(super) fn read(path: PathBuf, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let file = match File::open(&path) {
+    let file = match open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other,
     };

@@ -138,7 +138,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let path = self.path(repository, name);
-        let dated = File::open(&path).and_then(|file| file.set_modified(now.into()));
+        let dated = place::open(&path).and_then(|file| file.set_modified(now.into()));
         dated.map_err(|error| StoreError { path, error })
     }
 

@@ -398,7 +398,7 @@ fn grace_is_for_timestamps_and_snapshots_alone() {
         let outcome = |grace| {
             let now = recorded();
             let mut update =
-                Update::new(gun, &first_use(), &History::default(), now)?.with_grace(grace);
+                Update::new(gun, &first_use(), &History::default(), now)?.of_kept_files(grace);
             while let Some(wanted) = update.wanted() {
                 match repository.file(&wanted.file) {
                     Some(bytes) => update.offer(&bytes, now)?,

@@ -32,6 +32,16 @@ pub fn append(name: &str, value: &Value<'_>, members: &mut Vec<u8>) -> Option<()
     write_members([(name, value)].into_iter(), members)
 }
 
+/// The same, where `text` is the canonical form of the value.
+pub fn append_text(name: &str, text: &str, members: &mut Vec<u8>) {
+    if !members.is_empty() {
+        members.push(b',');
+    }
+    write_string(name, members);
+    members.push(b':');
+    members.extend_from_slice(text.as_bytes());
+}
+
 /// The canonical form of `object`, where `members` are the canonical members of the object
 /// that its member `name` really is.
 pub fn canonical_around(object: &Object<'_>, name: &str, members: Vec<u8>) -> Option<Vec<u8>> {

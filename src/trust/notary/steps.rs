@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::fault::Fault;
 use super::file::RoleFile;
 use super::limits;
-use super::metadata::{Envelope, FileMeta, RoleKeys, Root, Targets};
+use super::metadata::{Envelope, FileMeta, Listing, RoleKeys, Root, Targets};
 use super::role::{FileName, Role};
 use super::root;
 use super::signed::{Signers, threshold};
@@ -76,7 +76,7 @@ impl Update {
     pub(super) fn load_timestamp(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
         let file = Envelope::read(Role::Timestamp, bytes)?;
         self.signed_by_root(&file, |root| &root.timestamp)?;
-        let timestamp = file.listing()?;
+        let timestamp = self.listing(&file)?;
         self.not_older(&file.role, timestamp.header.version)?;
         timestamp.header.check_within(&file.role, now, self.grace)?;
         timestamp.names(&file.role, &[Role::Snapshot])?;
@@ -88,7 +88,7 @@ impl Update {
     pub(super) fn load_snapshot(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Fault> {
         let file = Envelope::read(Role::Snapshot, bytes)?;
         self.signed_by_root(&file, |root| &root.snapshot)?;
-        let snapshot = file.listing()?;
+        let snapshot = self.listing(&file)?;
         self.not_older(&file.role, snapshot.header.version)?;
         snapshot.header.check_within(&file.role, now, self.grace)?;
         snapshot.names(&file.role, &[Role::Root, Role::Targets])?;
@@ -172,6 +172,16 @@ impl Update {
             tags: self.tree.shared(tags),
             delegations,
         }))
+    }
+
+    /// Which files a timestamp or snapshot names, and by what they are known here.
+    fn listing(&self, file: &Envelope<'_>) -> Result<Listing, Fault> {
+        let mut listing = file.listing()?;
+        if self.are_kept {
+            let known = |(role, meta): (String, FileMeta)| (role, meta.by_one_hash());
+            listing.meta = listing.meta.into_iter().map(known).collect();
+        }
+        Ok(listing)
     }
 
     /// What the snapshot says a role's file has to be.

@@ -74,6 +74,8 @@ pub struct Update {
     /// What was verified of the repository before, if anything is to be taken over.
     pub(super) known: Option<Arc<TrustData>>,
     pub(super) total: u64,
+    /// Whether its files are kept ones, checked by every hash before.
+    pub(super) are_kept: bool,
     pub(super) grace: Grace,
 }
 
@@ -132,6 +134,7 @@ impl Update {
             examined: history.examined.clone(),
             known: None,
             total: 0,
+            are_kept: false,
             grace: Grace::NONE,
         };
         if let Some(known) = &update.root {
@@ -143,10 +146,12 @@ impl Update {
         Ok(update)
     }
 
-    /// Takes files that ran out lately: for those kept on the node, while the trust server
-    /// cannot be asked. [`TrustData::check_current`] tells whether what comes of it is in date.
+    /// Takes files that are kept on the node, all of which were verified before they were. They
+    /// may have run out lately, while the trust server cannot be asked:
+    /// [`TrustData::check_current`] tells whether what comes of it is in date.
     #[must_use]
-    pub fn with_grace(mut self, grace: Grace) -> Self {
+    pub fn of_kept_files(mut self, grace: Grace) -> Self {
+        self.are_kept = true;
         self.grace = grace;
         self
     }

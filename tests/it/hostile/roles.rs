@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Attack, run};
 use crate::builder::key::{Key, paper, person, root_key};
 use crate::builder::{B, GUN, Repo, Server};
-use crate::site::{ROLES, honest, successor};
+use crate::site::{ROLES, Site, decide, honest, successor};
 
 /// The parent that lists a role's file by hash.
 fn parent(role: &str) -> &'static str {
@@ -182,4 +182,28 @@ async fn a_file_of_a_person_is_signed_by_that_person() {
     let told = crate::site::decide(&node.gate()).await;
     assert_eq!(told.code, "not-signed", "{told:?}");
     assert!(told.log.contains("a delegation was left out"), "{}", told.log);
+}
+
+#[tokio::test]
+async fn delegations_of_delegations_do_not_have_files_fetched_again_and_again() {
+    // Each declares the next one before a sibling of it, which waits for its turn.
+    let mut repo = successor(2);
+    let holder = person("jenkins");
+    let mut parent = "targets/jenkins".to_owned();
+    for _ in 0..6 {
+        let (child, sibling) = (format!("{parent}/a"), format!("{parent}/b"));
+        for role in [&child, &sibling] {
+            repo.delegate(role, std::slice::from_ref(&holder), &[""]);
+        }
+        parent = child;
+    }
+    let site = Site::new();
+    site.server.replace_built(GUN, &repo.publish());
+    decide(&site.node().gate()).await.is_plain().unwrap();
+    let mut asked = site.server.requests();
+    asked.retain(|file| file.contains("targets/jenkins/"));
+    let all = asked.len();
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!((all, asked.len()), (12, 12), "{asked:#?}");
 }
