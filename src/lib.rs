@@ -31,9 +31,10 @@
 //! any plugin.
 //!
 //! Who may know whom, from the bottom up: [`json`] and [`image`] know nothing; [`request`]
-//! and [`trust`] know these two; [`policy`] knows all four and never where bytes come from;
+//! and [`trust`] know these two; [`policy`] knows these and never where bytes come from;
 //! [`source`] knows [`image`] and never a policy; [`gate`] knows them all, [`doctor`] and
-//! [`record`] know [`gate`]; [`server`] and [`cli`] know these; [`proxy`] knows the socket of
+//! [`record`] know [`gate`]; [`edit`] changes the text of files, and [`node`] the files and the
+//! engine that reads them; [`server`] and [`cli`] know these; [`proxy`] knows the socket of
 //! [`server`] and nothing else. `tests/it/house_rules.rs` holds the code to it.
 
 #![forbid(unsafe_code)]

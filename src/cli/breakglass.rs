@@ -15,7 +15,7 @@ use crate::source::{self, BreakGlass, GlassError};
 /// policy would refuse is logged as a warning, with your reason; `systemctl status
 /// countersign` says so. It ends by itself. A plugin that runs notices within a second; one
 /// that does not, when it starts. Where the plugin itself is what fails, take it out of the
-/// engine's way instead: remove it from "authorization-plugins" in daemon.json.
+/// engine's way instead: `countersign disable`.
 ///
 /// Exit code: 0 done, or with --status: in force; 1 with --status: not in force; 2 could not
 /// be done.

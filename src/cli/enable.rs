@@ -1,5 +1,6 @@
 //! `countersign enable`
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +17,11 @@ use super::serve::socket_path;
 use crate::doctor::{Probe, Severity, Subject, examine, gather};
 use crate::edit::name_plugin;
 use crate::node::{DropIn, EngineSetup, Found, Reload, Systemd, managed_namesake, self_test};
+use crate::policy::{Mode, Policy};
 use crate::source::Host;
+
+const ENGINE: &str = "/var/run/docker.sock";
+const PLUGIN: &str = "countersign";
 
 /// Have the engine ask this plugin
 ///
@@ -56,7 +61,7 @@ pub struct EngineArgs {
         long,
         value_name = "PATH",
         env = "DOCKER_HOST",
-        default_value = "/var/run/docker.sock",
+        default_value = ENGINE,
         value_parser = socket_path
     )]
     pub engine: PathBuf,
@@ -64,7 +69,7 @@ pub struct EngineArgs {
     /// The plugin's name
     ///
     /// That of its socket, /run/docker/plugins/NAME.sock.
-    #[arg(long, value_name = "NAME", default_value = "countersign", value_parser = plugin_name)]
+    #[arg(long, value_name = "NAME", default_value = PLUGIN, value_parser = plugin_name)]
     pub plugin: String,
 
     /// The engine's configuration [default: as its command line says, else
@@ -92,6 +97,24 @@ impl EngineArgs {
     /// Where an engine looks for the plugin.
     pub(super) fn default_socket(&self) -> PathBuf {
         format!("/run/docker/plugins/{}.sock", self.plugin).into()
+    }
+
+    /// What undoes it, for this engine and plugin.
+    fn disable(&self) -> String {
+        let mut typed = "countersign disable".to_owned();
+        if self.engine != Path::new(ENGINE) {
+            let _ = write!(typed, " --engine {}", self.engine.display());
+        }
+        if self.plugin != PLUGIN {
+            let _ = write!(typed, " --plugin {}", self.plugin);
+        }
+        if let Some(file) = &self.daemon_json {
+            let _ = write!(typed, " --daemon-json {}", file.display());
+        }
+        if let Some(command) = &self.reload_command {
+            let _ = write!(typed, " --reload-command {command:?}");
+        }
+        typed
     }
 
     pub(super) fn reload(&self) -> Reload {
@@ -176,7 +199,7 @@ fn enable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Refusal> {
     let paint = Paint::for_stdout();
     let ok = |said: &str| println!("  {}  {said}", paint.paint("32", "ok"));
 
-    load(&args.places.config).map_err(|error| Refusal::Policy(error.to_string()))?;
+    let policy = load(&args.places.config).map_err(|error| Refusal::Policy(error.to_string()))?;
     ok("the policy loads");
     let setup = runtime.block_on(EngineSetup::find(&host, engine, daemon_json.clone()));
     let flagged = setup.flagged();
@@ -236,11 +259,27 @@ fn enable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Refusal> {
             return Ok(undo(runtime, &setup, change.as_ref(), systemd.as_ref(), &args.engine));
         }
     }
-    println!(
-        "From now on this engine runs signed images alone. To get out again: countersign disable"
-    );
+    println!("{} To get out again: {}", what_holds(&policy), args.engine.disable());
     tell_what_is_open(runtime, args, socket, host, &paint);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an engine that asks runs from now on.
+fn what_holds(policy: &Policy) -> &'static str {
+    match (policy.is_enforced(), policy.mode()) {
+        (false, _) => {
+            "The policy demands no signatures (require_content_trust = false): this engine runs \
+             any image."
+        }
+        (true, Mode::Audit) if policy.refuses() => {
+            "Where a rule enforces, this engine runs signed images alone from now on; else what \
+             the policy refuses runs, and is told (mode = \"audit\")."
+        }
+        (true, Mode::Audit) => {
+            "This engine runs any image; what the policy refuses is told (mode = \"audit\")."
+        }
+        (true, Mode::Enforce) => "From now on this engine runs signed images alone.",
+    }
 }
 
 /// What has to change; `None` where the file names the plugin already.
@@ -393,6 +432,43 @@ fn tell_what_is_open(runtime: &Runtime, args: &Args, socket: PathBuf, host: Host
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is said fits the policy, and not the hope.
+    #[test]
+    fn what_is_said_to_hold() {
+        let said = |more: &str| {
+            let text = format!("[trust_configuration]\n{more}");
+            let policy = Policy::from_toml(&text, &|_| Err(std::io::ErrorKind::NotFound.into()));
+            what_holds(&policy.unwrap())
+        };
+        let on = "require_content_trust = true\n";
+        assert!(said("require_content_trust = false").contains("runs any image"));
+        assert!(said(on).starts_with("From now on this engine runs signed images alone"));
+        let audit = format!("{on}mode = 'audit'\n");
+        assert!(said(&audit).starts_with("This engine runs any image"));
+        let rule = format!("{audit}[[rules]]\nrepository = 'h.io/app'\nmode = 'enforce'\n");
+        assert!(said(&rule).starts_with("Where a rule enforces"));
+    }
+
+    /// The way out that is told is one that this program takes, to the same engine.
+    #[test]
+    fn the_way_out_is_for_this_engine() {
+        #[derive(clap::Parser)]
+        struct Typed {
+            #[command(flatten)]
+            engine: EngineArgs,
+        }
+        let typed = |words: &[&str]| {
+            let words = ["enable", "--engine", "/var/run/docker.sock"].iter().chain(words);
+            <Typed as clap::Parser>::parse_from(words).engine.disable()
+        };
+        assert_eq!(typed(&[]), "countersign disable");
+        assert_eq!(typed(&["--plugin", "cs"]), "countersign disable --plugin cs");
+        assert_eq!(
+            typed(&["--daemon-json", "/d.json", "--reload-command", "hup it"]),
+            "countersign disable --daemon-json /d.json --reload-command \"hup it\""
+        );
+    }
 
     #[test]
     fn names_that_a_socket_can_have() {

@@ -15,7 +15,7 @@ pub(super) fn examine(
 ) {
     findings.extend(broken(glass, now));
     let Some(policy) = policy.filter(|policy| policy.is_enforced()) else { return };
-    let enforce = "work through what the log tells (code=\"audit\"), then set mode = \"enforce\"";
+    let enforce = "work through what is told (code audit), then set mode = \"enforce\"";
     if policy.mode() == Mode::Audit {
         findings.push(Finding::warning(
             "policy.mode",

@@ -295,6 +295,31 @@ fn decisions_are_counted_and_timed() {
     assert_eq!(metric(&text, &format!(r#"countersign_build_info{{version="{version}"}}"#)), 1);
 }
 
+/// Each metric that is shown, and each member of a record, has its row in the chapter.
+#[test]
+fn the_chapter_tells_of_all_that_is_shown() {
+    let node = Node::new(STRICT);
+    let (socket, file) = (node.path("metrics.sock"), node.path("record.jsonl"));
+    let (shown, recorded) = (socket.to_str().unwrap(), file.to_str().unwrap());
+    let _plugin = serve(&node, &["--metrics", shown, "--record", recorded]);
+    pull(&mut node.connect());
+    let record = &await_records(&file, 1)[0];
+    let chapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let chapter = fs::read_to_string(chapter).unwrap();
+    let rows: String = chapter.lines().filter(|line| line.starts_with("| `")).collect();
+    let text = scraped(&socket);
+    let metrics: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    assert!(metrics.len() > 10, "{text}");
+    for metric in metrics {
+        let (name, kind) = metric.split_once(' ').unwrap();
+        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        assert!(rows.contains(&format!("| `{name}` |")), "{name} is not told");
+    }
+    for member in record.as_object().unwrap().keys() {
+        assert!(rows.contains(&format!("`{member}`")), "{member} is not told");
+    }
+}
+
 #[test]
 fn metrics_are_all_that_is_shown() {
     let node = Node::new(STRICT);

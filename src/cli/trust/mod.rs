@@ -83,8 +83,8 @@ struct Show {
 /// The only way to forget: the root of trust, the highest versions seen and the files. What
 /// the trust server serves next is believed as on first contact, unless the policy pins its
 /// root: do it only if you know why the server went back, as after it was restored from a
-/// backup, or its keys were made anew. A plugin that runs takes note of it when it next asks
-/// the server.
+/// backup, or its keys were made anew. A plugin that runs takes note of it with its next
+/// decision on the repository.
 ///
 /// It is told to the host's log and kept in resets.log in the state directory.
 #[derive(clap::Args, Debug)]

@@ -3,11 +3,14 @@
 //! [`Update`] reads and verifies a repository's files one by one; [`TrustData`] is what
 //! comes of it and answers who signed a tag. Rules and format: Notary 0.7.
 //!
-//! - `canonical`, `key`, `metadata`: the format.
+//! - `canonical`, `along`, `key`, `metadata`, `tags`: the format.
 //! - `signed`, `root`, `tree`, `update`, `steps`: the verification.
+//! - `file`: a verified file, and when it need not be verified again; `grace`: what may have run
+//!   out lately.
 //! - `data`: the answers; `stated`: what a file says of itself, unverified.
 //! - `limits`: the budgets; `fault`: what can be wrong.
 
+mod along;
 mod canonical;
 mod data;
 mod fault;
