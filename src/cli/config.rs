@@ -24,6 +24,37 @@ pub struct Places {
     pub state_dir: PathBuf,
 }
 
+/// Where engines listen unless they are told otherwise.
+pub const ENGINE: &str = "/var/run/docker.sock";
+
+/// The engine.
+#[derive(clap::Args, Debug)]
+pub struct EngineSocket {
+    /// The engine's socket
+    ///
+    /// Asked which image a name, an ID or a container really stands for. A path, or a
+    /// unix:// URL.
+    #[arg(
+        id = "engine",
+        long = "engine",
+        value_name = "PATH",
+        env = "DOCKER_HOST",
+        default_value = ENGINE,
+        value_parser = socket_path
+    )]
+    pub path: PathBuf,
+}
+
+/// An engine's socket: a path, or a `unix://` URL.
+pub fn socket_path(text: &str) -> Result<PathBuf, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    if path.starts_with('/') {
+        Ok(PathBuf::from(path))
+    } else {
+        Err("the engine is asked over its unix socket: give its path".to_owned())
+    }
+}
+
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::check::start_log;
-use super::config::{Places, load};
+use super::config::{EngineSocket, Places, load};
 use super::paint::Paint;
-use super::serve::socket_path;
+
 use crate::doctor::{Finding, Severity, Subject, examine, gather};
 use crate::source::Host;
 
@@ -27,17 +27,8 @@ pub struct Args {
     #[command(flatten)]
     places: Places,
 
-    /// The engine's socket
-    ///
-    /// A path, or a unix:// URL.
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "DOCKER_HOST",
-        default_value = "/var/run/docker.sock",
-        value_parser = socket_path
-    )]
-    engine: PathBuf,
+    #[command(flatten)]
+    engine: EngineSocket,
 
     /// The plugin's name
     ///
@@ -82,7 +73,7 @@ fn report(args: &Args) -> Result<Severity, Box<dyn std::error::Error>> {
         config: config.clone(),
         policy: load(config).map_err(|error| error.to_string()),
         state_dir: state_dir.clone(),
-        engine: args.engine.clone(),
+        engine: args.engine.path.clone(),
         plugin: plugin.clone(),
         socket: args.socket.clone().unwrap_or_else(socket),
         offline: args.offline,

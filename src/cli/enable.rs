@@ -10,17 +10,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::cannot_begin;
 use super::check::start_log;
-use super::config::{Places, load};
+use super::config::{ENGINE, Places, load, socket_path};
 use super::edit::{Answer, Consent};
 use super::paint::Paint;
-use super::serve::socket_path;
 use crate::doctor::{Probe, Severity, Subject, examine, gather};
 use crate::edit::name_plugin;
 use crate::node::{DropIn, EngineSetup, Found, Reload, Systemd, managed_namesake, self_test};
 use crate::policy::{Mode, Policy};
 use crate::source::Host;
 
-const ENGINE: &str = "/var/run/docker.sock";
 const PLUGIN: &str = "countersign";
 
 /// Have the engine ask this plugin

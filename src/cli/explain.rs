@@ -1,7 +1,7 @@
 //! `countersign explain`
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgGroup;
@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::cannot_begin;
 use super::check::start_log;
-use super::config::{Places, load};
+use super::config::{EngineSocket, Places, load};
 use super::paint::Paint;
 use super::report::Report;
-use super::serve::socket_path;
+
 use super::tree::Tree;
 use crate::gate::{Account, Asked, Decision, Gate, Settings};
 use crate::policy::{
@@ -37,17 +37,8 @@ pub struct Args {
     #[command(flatten)]
     places: Places,
 
-    /// The engine's socket
-    ///
-    /// Asked what it holds. A path, or a unix:// URL.
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "DOCKER_HOST",
-        default_value = "/var/run/docker.sock",
-        value_parser = socket_path
-    )]
-    engine: PathBuf,
+    #[command(flatten)]
+    engine: EngineSocket,
 
     /// Explain a name by the trust data alone, without an engine
     #[arg(long, conflicts_with_all = ["container", "service"])]
@@ -99,7 +90,7 @@ fn explain(args: Args) -> Result<bool, Box<dyn std::error::Error>> {
     let Places { config, state_dir } = args.places;
     let policy = load(&config)?;
     let glass = broken(&state_dir);
-    let engine = if args.no_engine { None } else { Some(Engine::new(&args.engine)?) };
+    let engine = if args.no_engine { None } else { Some(Engine::new(&args.engine.path)?) };
     let gate = Gate::new(Settings { policy, engine, state_dir, offline: args.offline })?;
     let (asked, name) = match (args.image, args.container, args.service) {
         (_, Some(name), _) => (Asked::Container(name.clone()), format!("container {name}")),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::cannot_begin;
+use super::config::socket_path;
 use super::daemon::{Log, asked_to_stop, notify_ready};
-use super::serve::socket_path;
 use crate::proxy::serve;
 use crate::server::{Access, Listener, handed_over};
 

@@ -1,7 +1,6 @@
 //! `countersign scan`
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use futures_util::StreamExt as _;
@@ -9,10 +8,10 @@ use serde::Serialize;
 
 use super::cannot_begin;
 use super::check::start_log;
-use super::config::{Places, load};
+use super::config::{EngineSocket, Places, load};
 use super::paint::Paint;
 use super::report::Report;
-use super::serve::socket_path;
+
 use crate::gate::{Decision, Gate, Holding, Settings};
 use crate::source::Engine;
 
@@ -34,17 +33,8 @@ pub struct Args {
     #[command(flatten)]
     places: Places,
 
-    /// The engine's socket
-    ///
-    /// A path, or a unix:// URL.
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "DOCKER_HOST",
-        default_value = "/var/run/docker.sock",
-        value_parser = socket_path
-    )]
-    engine: PathBuf,
+    #[command(flatten)]
+    engine: EngineSocket,
 
     /// Decide by the trust data kept on this node alone
     #[arg(long)]
@@ -75,7 +65,7 @@ pub fn run(args: &Args) -> ExitCode {
 fn scan(args: &Args) -> Result<usize, Box<dyn std::error::Error>> {
     let Places { config, state_dir } = &args.places;
     let policy = load(config)?;
-    let engine = Some(Engine::new(&args.engine)?);
+    let engine = Some(Engine::new(&args.engine.path)?);
     let state_dir = state_dir.clone();
     let gate = Gate::new(Settings { policy, engine, state_dir, offline: args.offline })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use super::cannot_begin;
-use super::config::{Places, load};
+use super::config::{EngineSocket, Places, load};
 use super::daemon::{Log, asked_to_stop, keep_watchdog, notify_ready, notify_reloading};
 use super::status::Status;
 use crate::gate::{
@@ -41,18 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "PATH", default_value = "/run/docker/plugins/countersign.sock")]
     socket: PathBuf,
 
-    /// The engine's socket
-    ///
-    /// Asked which image a name, an ID or a container really stands for. A path, or a
-    /// unix:// URL.
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "DOCKER_HOST",
-        default_value = "/var/run/docker.sock",
-        value_parser = socket_path
-    )]
-    engine: PathBuf,
+    #[command(flatten)]
+    engine: EngineSocket,
 
     /// Where a record of each decision goes
     ///
@@ -113,16 +103,6 @@ flag when it is told to reload its configuration):
 /// How long the end waits for records that are not written yet.
 const FLUSH: Duration = Duration::from_secs(3);
 
-/// An engine's socket: a path, or a `unix://` URL.
-pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
-    let path = text.strip_prefix("unix://").unwrap_or(text);
-    if path.starts_with('/') {
-        Ok(PathBuf::from(path))
-    } else {
-        Err("the engine is asked over its unix socket: give its path".to_owned())
-    }
-}
-
 pub fn run(args: &Args) -> ExitCode {
     args.log.start();
     let handed = match handed_over() {
@@ -143,9 +123,9 @@ pub fn run(args: &Args) -> ExitCode {
 fn gate(args: &Args) -> Result<Gate, Box<dyn std::error::Error>> {
     let policy = load(&args.places.config)?;
     describe(&policy);
-    let engine = Some(Engine::new(&args.engine)?);
+    let engine = Some(Engine::new(&args.engine.path)?);
     let state_dir = args.places.state_dir.clone();
-    let own = [&args.places.config, &args.socket, &args.engine].map(|file| folder_of(file));
+    let own = [&args.places.config, &args.socket, &args.engine.path].map(|file| folder_of(file));
     let mut own = own.into_iter().collect::<io::Result<Vec<_>>>()?;
     own.push(std::path::absolute(&state_dir)?);
     Ok(Gate::new(Settings { policy, engine, state_dir, offline: false })?.protecting(own))
@@ -204,7 +184,7 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
         });
         shown.standing(standing);
     };
-    let attending = tokio::spawn(attend(gate.clone(), args.engine.clone(), appeared, show));
+    let attending = tokio::spawn(attend(gate.clone(), args.engine.path.clone(), appeared, show));
     let show = Arc::clone(&status);
     let show = move |broken: Option<&BreakGlass>| show.glass(broken);
     let glass = GlassWatch::new(glass, args.places.state_dir.clone(), show);
