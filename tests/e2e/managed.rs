@@ -66,7 +66,7 @@ fn a_managed_plugin_guards_its_engine(stage: &Stage) {
         .and_says("authorization denied by plugin");
     // In the engine's log, what is no error is none.
     let log = stage.script(&["engine", "logs", engine.name()]);
-    let decided = log.text().lines().filter(|line| line.contains("server::answer: decided"));
+    let decided = log.text().lines().filter(|line| line.contains("recorder: decided"));
     let levels: Vec<_> = decided.map(|line| line.contains("level=info")).collect();
     assert!(!levels.is_empty() && levels.iter().all(|is_info| *is_info), "{}", log.text());
 }

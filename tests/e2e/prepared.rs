@@ -19,7 +19,7 @@ use crate::wire::{Body, Request};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What the plugin tells in its log: every decision.
-const LOG: [&str; 2] = ["env", "RUST_LOG=info,countersign::server=debug"];
+const LOG: [&str; 2] = ["env", "RUST_LOG=info,countersign::record=debug"];
 
 /// The present version of the service that updates are about.
 const VERSION: &str = "{{VER:bc-u}}";

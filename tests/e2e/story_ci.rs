@@ -142,7 +142,7 @@ fn a_tag_signed_anew_is_pulled_anew(stage: &Stage) {
     let app = stage.repository("app");
     delegate(stage, &app, &["jenkins"]);
     push_with_trust(stage, &format!("{app}:1"), "the first", "jenkins");
-    let node = Node::obeying(stage, &policy(stage));
+    let node = Node::obeying(stage, &policy(stage).asking_always());
     node.docker(format!("run --rm {app}:1")).expect_ok().and_says("the first");
     node.docker(format!("create --name made-before {app}:1")).expect_ok();
 
