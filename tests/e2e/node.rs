@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
@@ -267,7 +268,10 @@ impl Files {
             .arg(&self.engine)
             .stdin(Stdio::null())
             .stdout(self.log())
-            .stderr(self.log());
+            .stderr(self.log())
+            // One that is stopped in a group whose shell has gone is told to go on by the kernel,
+            // as soon as anything else in the group ends.
+            .process_group(0);
         command
     }
 
