@@ -113,11 +113,22 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(gate) => gate,
         Err(error) => return cannot_begin(&error),
     };
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return cannot_begin(&error),
     };
     runtime.block_on(listen(gate, handed, args))
+}
+
+/// Threads that serve calls: one fewer than the machine has processors, since the engine that
+/// calls needs one itself. Where there are more, they displace each other, and a call waits for
+/// its thread to have its turn again. What takes long has threads of its own.
+fn workers() -> usize {
+    const MOST: usize = 8;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors.saturating_sub(1).clamp(1, MOST)
 }
 
 fn gate(args: &Args) -> Result<Gate, Box<dyn std::error::Error>> {
