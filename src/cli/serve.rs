@@ -15,7 +15,8 @@ use super::config::{EngineSocket, Places, load};
 use super::daemon::{Log, asked_to_stop, keep_watchdog, notify_ready, notify_reloading};
 use super::status::Status;
 use crate::gate::{
-    Decision, Gate, Glass, GlassWatch, Settings, SharedGate, Standing, attend, keep_fresh, watch,
+    Decision, Gate, Generation, Glass, GlassWatch, Settings, SharedGate, Standing, attend,
+    keep_fresh, watch,
 };
 use crate::policy::{Exception, GuardMode, Mode, Policy};
 use crate::record::{self, Destination, Metrics, Recorder};
@@ -182,9 +183,10 @@ async fn listen(gate: Gate, handed: Option<UnixListener>, args: &Args) -> ExitCo
     // It asks the engine, which asks us: it begins when that is answered, and ends first.
     let appeared = Arc::new(Notify::new());
     let keeping = Arc::clone(&recorder);
-    let seen = move |container: &Running, decision: &Decision, killed: bool| {
-        keeping.seen(&container.id, decision, killed);
-    };
+    let seen =
+        move |container: &Running, decision: &Decision, policy: &Generation, killed: bool| {
+            keeping.seen(&container.id, decision, policy, killed);
+        };
     let watching = tokio::spawn(watch(gate.clone(), Arc::clone(&appeared), Arc::new(seen)));
     let (keeping, shown) = (Arc::clone(&recorder), Arc::clone(&status));
     let show = move |standing: &Standing| {

@@ -20,7 +20,7 @@ use tracing::{debug, error, info, warn};
 
 use super::shared::Changes;
 use super::sighting::{Sighting, Sightings};
-use super::{Decision, Gate, SharedGate};
+use super::{Decision, Gate, Generation, SharedGate};
 use crate::image::ContainerId;
 use crate::policy::{OnViolation, Refusal, Verdict};
 use crate::source::{Engine, EngineError, Running, Starts};
@@ -39,9 +39,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// How long a stream of events must have lasted for its end to be none of a row.
 const LASTED: Duration = Duration::from_secs(60);
 
-/// Who is told what the log is told of a container: what was decided about it, and whether it
-/// was killed.
-pub type Told = dyn Fn(&Running, &Decision, bool) + Send + Sync;
+/// Who is told what the log is told of a container: what was decided about it, by which policy,
+/// and whether it was killed.
+pub type Told = dyn Fn(&Running, &Decision, &Generation, bool) + Send + Sync;
 
 /// Watches for as long as it is polled, tells whenever an engine `appeared`, and what it sees.
 /// Waits as long as there is nothing to hold containers to, and looks at all of them anew by
@@ -92,6 +92,8 @@ struct Watch<'e> {
 struct Look {
     container: Running,
     decision: Decision,
+    /// The policy by which it was judged.
+    policy: Generation,
     sighting: Sighting,
     /// Whether it was killed, where that was to be.
     killed: Option<Result<bool, EngineError>>,
@@ -214,39 +216,39 @@ impl<'e> Watch<'e> {
     }
 
     fn note(&mut self, look: &Look) {
-        let Look { container, decision, sighting, killed } = look;
+        let Look { container, decision, policy, sighting, killed } = look;
         let is_new = self.sightings.note(&container.id, *sighting, Instant::now());
         let (id, name) = (container.id.as_str(), container.name.as_str());
         let image = decision.subject.as_str();
         let why = first_line(&decision.verdict);
         if killed.is_some() || is_new && *sighting != Sighting::Gone {
-            (self.told)(container, decision, matches!(killed, Some(Ok(true))));
+            (self.told)(container, decision, policy, matches!(killed, Some(Ok(true))));
         }
         match (sighting, killed) {
             (Sighting::Violation(code), Some(Ok(true))) => {
                 warn!(
                     container = id,
-                    name, image, code, why, "a container that may not run: killed"
+                    name, image, code, why, %policy, "a container that may not run: killed"
                 );
             }
             (Sighting::Violation(code), Some(Err(error))) => {
-                warn!(container = id, name, image, code, why, %error,
+                warn!(container = id, name, image, code, why, %policy, %error,
                     "a container that may not run cannot be killed");
             }
             (Sighting::Violation(code), _) if is_new => {
-                warn!(container = id, name, image, code, why, "a container runs that may not");
+                warn!(container = id, name, image, code, why, %policy, "a container runs that may not");
             }
             (Sighting::Excused(code, leave), _) if is_new => {
-                warn!(container = id, name, image, code, why, leave, "a container runs by leave");
+                warn!(container = id, name, image, code, why, leave, %policy, "a container runs by leave");
             }
             (Sighting::Unchecked(code) | Sighting::Unasked(code), _) if is_new => {
                 warn!(
                     container = id,
-                    name, image, code, why, "whether a container may run could not be checked"
+                    name, image, code, why, %policy, "whether a container may run could not be checked"
                 );
             }
             (Sighting::Fine, _) if is_new => {
-                info!(container = id, name, image, "a container may run now");
+                info!(container = id, name, image, %policy, "a container may run now");
             }
             _ => debug!(container = id, name, image, ?sighting, "a container was looked at"),
         }
@@ -263,7 +265,8 @@ async fn look(gate: Arc<Gate>, container: Running) -> Look {
         }
         _ => None,
     };
-    Look { container, decision, sighting, killed }
+    let policy = gate.generation().clone();
+    Look { container, decision, policy, sighting, killed }
 }
 
 /// The first line of a refusal.

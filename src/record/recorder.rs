@@ -108,11 +108,13 @@ impl Recorder {
     }
 
     /// Takes what was told of a container that no call started. The watch has logged it.
-    pub fn seen(&self, id: &ContainerId, decision: &Decision, killed: bool) {
+    pub fn seen(&self, id: &ContainerId, decision: &Decision, policy: &Generation, killed: bool) {
         self.metrics.seen(decision.verdict.code(), killed);
         let asked = Asked::Container { id, killed };
         let took = decision.phases.named().into_iter().map(|(_, took)| took).sum();
-        self.write(|| Entry::new((self.ids.next(), source::now()), asked, decision, took));
+        self.write(|| {
+            Entry::new((self.ids.next(), source::now()), asked, decision, took).by(policy)
+        });
     }
 
     /// Takes the decision on a message of the engine that could not be read.
