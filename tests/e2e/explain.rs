@@ -1,11 +1,8 @@
 //! `countersign explain`: how a verdict comes about.
 
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
 
-use crate::node::{COUNTERSIGN, Engine, Files};
-use crate::outcome::Outcome;
+use crate::node::{Engine, Files};
 use crate::policy::Policy;
 use crate::stage::Stage;
 
@@ -15,20 +12,6 @@ crate::stories![
     a_container_and_a_service,
     rules_exceptions_and_ages,
 ];
-
-fn explain(stage: &Stage, files: &Files, engine: &Engine<'_>, arguments: &str) -> Outcome {
-    let mut command = Command::new("timeout");
-    command
-        .args(["60", COUNTERSIGN, "explain", "--config"])
-        .arg(&files.policy)
-        .arg("--state-dir")
-        .arg(&files.state)
-        .arg("--engine")
-        .arg(engine.socket())
-        .args(arguments.split_whitespace())
-        .stdin(Stdio::null());
-    stage.run(&format!("countersign explain {arguments}"), &mut command)
-}
 
 /// Jenkins of CI signed; security has alice.
 fn half_signed(stage: &Stage) -> (String, Policy) {
@@ -52,7 +35,8 @@ fn an_image_from_its_name_to_the_people(stage: &Stage) {
     engine.docker(format!("pull {image}")).expect_ok();
     let digest = stage.digest(&image);
 
-    explain(stage, &files, &engine, &image)
+    files
+        .ask(stage, "explain", &image)
         .expect_code(1)
         .and_says(format!("known by {digest}"))
         .and_says(format!("repository {app}"))
@@ -66,7 +50,7 @@ fn an_image_from_its_name_to_the_people(stage: &Stage) {
         .and_says("missing: a signature");
 
     let told: Value =
-        serde_json::from_str(explain(stage, &files, &engine, &format!("--json {image}")).stdout())
+        serde_json::from_str(files.ask(stage, "explain", &format!("--json {image}")).stdout())
             .unwrap();
     assert_eq!(told["code"], "signature-missing");
     let repository = &told["repositories"][0];
@@ -85,7 +69,8 @@ fn an_image_from_its_name_to_the_people(stage: &Stage) {
     // Another one signs, and someone whom nobody knows.
     stage.user("moby").docker(format!("trust sign {image}")).expect_ok();
     stage.user("alice").docker(format!("trust sign {image}")).expect_ok();
-    explain(stage, &files, &engine, &image)
+    files
+        .ask(stage, "explain", &image)
         .expect_ok()
         .and_says("which nobody in the policy holds")
         .and_says("does not count: everyone re-signs that role as a whole")
@@ -97,7 +82,8 @@ fn an_image_from_its_name_to_the_people(stage: &Stage) {
     stage.user("admin").docker(format!("push {app}:2")).expect_ok();
     engine.docker(format!("pull {app}:2")).expect_ok();
     engine.docker(format!("tag {app}:2 {image}")).expect_ok();
-    explain(stage, &files, &engine, &image)
+    files
+        .ask(stage, "explain", &image)
         .expect_code(1)
         .and_says("tag 1 is another image")
         .and_says("denied (other-image)");
@@ -107,20 +93,23 @@ fn an_image_without_an_engine(stage: &Stage) {
     let (app, policy) = half_signed(stage);
     let engine = Engine::absent(stage);
     let files = Files::new(stage, &policy.to_string(), &engine);
-    explain(stage, &files, &engine, &format!("--no-engine {app}:1"))
+    files
+        .ask(stage, "explain", &format!("--no-engine {app}:1"))
         .expect_code(1)
         .and_says("tag 1 is released as sha256:")
         .and_says("security: none of alice");
-    explain(stage, &files, &engine, "--no-engine other.example/app:1")
+    files
+        .ask(stage, "explain", "--no-engine other.example/app:1")
         .expect_code(1)
         .and_says("its registry is not registered")
         .and_says("denied (unregistered-registry)");
     // With an engine that is not there, nothing is known of what it holds.
-    explain(stage, &files, &engine, &format!("{app}:1"))
+    files
+        .ask(stage, "explain", &format!("{app}:1"))
         .expect_code(1)
         .and_says("denied (engine-unavailable)");
-    explain(stage, &files, &engine, "No:Name:1").expect_code(2).and_says("is no image");
-    explain(stage, &files, &engine, "").expect_code(2).and_says("--container");
+    files.ask(stage, "explain", "No:Name:1").expect_code(2).and_says("is no image");
+    files.ask(stage, "explain", "").expect_code(2).and_says("--container");
 }
 
 fn a_container_and_a_service(stage: &Stage) {
@@ -128,22 +117,24 @@ fn a_container_and_a_service(stage: &Stage) {
     let engine = Engine::unguarded(stage);
     let files = Files::new(stage, &policy.to_string(), &engine);
     engine.docker(format!("create --name web {app}:1")).expect_ok();
-    explain(stage, &files, &engine, "--container web")
+    files
+        .ask(stage, "explain", "--container web")
         .expect_ok()
         .and_says("container web")
         .and_says("tag 1 is this image")
         .and_says("allowed: signed as");
-    explain(stage, &files, &engine, "--container none").expect_code(1).and_says("nothing-there");
+    files.ask(stage, "explain", "--container none").expect_code(1).and_says("nothing-there");
 
     engine.docker("swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377").expect_ok();
     let service = "service create --detach --replicas 0 --name";
     engine.docker(format!("{service} fixed {app}:1")).expect_ok();
     engine.docker(format!("{service} loose --no-resolve-image {app}:1")).expect_ok();
-    explain(stage, &files, &engine, "--service fixed").expect_ok().and_says("tag 1 is this image");
-    explain(stage, &files, &engine, "--service loose")
+    files.ask(stage, "explain", "--service fixed").expect_ok().and_says("tag 1 is this image");
+    files
+        .ask(stage, "explain", "--service loose")
         .expect_code(1)
         .and_says("denied (service-needs-digest)");
-    explain(stage, &files, &engine, "--service none").expect_code(1).and_says("no such service");
+    files.ask(stage, "explain", "--service none").expect_code(1).and_says("no such service");
 }
 
 /// A strict rule for one repository, and an exception for another.
@@ -163,14 +154,16 @@ fn rules_exceptions_and_ages(stage: &Stage) {
     let files = Files::new(stage, &policy.to_string(), &engine);
     engine.docker(format!("pull {app}:1")).expect_ok();
     engine.docker(format!("pull {legacy}:1")).expect_ok();
-    explain(stage, &files, &engine, &format!("{app}:1"))
+    files
+        .ask(stage, "explain", &format!("{app}:1"))
         .expect_ok()
         .and_says("confirmed by its trust server 0 minutes ago")
         .and_says(format!("demanded by the rule for {app}: a signature by a member of each of"))
         .and_says(format!("mode: audit, by the rule for {app}"))
         .and_says("allowed: signed as")
         .and_never_says("security");
-    explain(stage, &files, &engine, &format!("{legacy}:1"))
+    files
+        .ask(stage, "explain", &format!("{legacy}:1"))
         .expect_ok()
         .and_says(format!("allowed: the exception of alice for {legacy} lets it pass"))
         .and_says("else denied (no-trust-data)")
@@ -179,7 +172,7 @@ fn rules_exceptions_and_ages(stage: &Stage) {
     // The same image under a name for which more is demanded.
     let strict = format!("{}/strict:1", app.rsplit_once('/').unwrap().0);
     engine.docker(format!("tag {app}:1 {strict}")).expect_ok();
-    let told = explain(stage, &files, &engine, &format!("--json {strict}")).expect_code(1);
+    let told = files.ask(stage, "explain", &format!("--json {strict}")).expect_code(1);
     let told: Value = serde_json::from_str(told.stdout()).unwrap();
     assert_eq!(told["code"], "signature-missing", "{told}");
     let all = told["repositories"].as_array().unwrap();

@@ -275,6 +275,25 @@ impl Files {
         command
     }
 
+    /// What a command says of these files and their engine.
+    pub fn ask(&self, stage: &Stage, command: &str, arguments: &str) -> Outcome {
+        let engine = format!("--engine {} ", self.engine.display());
+        self.run(stage, command, &(engine + arguments))
+    }
+
+    /// A command with these files.
+    fn run(&self, stage: &Stage, name: &str, arguments: &str) -> Outcome {
+        let mut command = Command::new("timeout");
+        command
+            .args(["120", COUNTERSIGN, name, "--config"])
+            .arg(&self.policy)
+            .arg("--state-dir")
+            .arg(&self.state)
+            .args(arguments.split_whitespace())
+            .stdin(Stdio::null());
+        stage.run(&format!("countersign {name} {arguments}"), &mut command)
+    }
+
     /// All that the plugin has written to its log.
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
@@ -436,15 +455,7 @@ impl Drop for Plugin<'_> {
 
 /// `countersign check` with these files.
 pub fn check(stage: &Stage, files: &Files, arguments: &str) -> Outcome {
-    let mut command = Command::new("timeout");
-    command
-        .args(["60", COUNTERSIGN, "check", "--config"])
-        .arg(&files.policy)
-        .arg("--state-dir")
-        .arg(&files.state)
-        .args(arguments.split_whitespace())
-        .stdin(Stdio::null());
-    stage.run(&format!("countersign check {arguments}"), &mut command)
+    files.run(stage, "check", arguments)
 }
 
 /// Where an engine looks for the plugin of this name.

@@ -1,9 +1,6 @@
 //! `countersign scan` on an engine that nobody guards yet.
 
-use std::process::{Command, Stdio};
-
-use crate::node::{COUNTERSIGN, Engine, Files, Node};
-use crate::outcome::Outcome;
+use crate::node::{Engine, Files, Node};
 use crate::stage::Stage;
 
 crate::stories![
@@ -12,31 +9,18 @@ crate::stories![
     an_engine_that_is_not_there_is_no_clean_one,
 ];
 
-fn scan(stage: &Stage, files: &Files, engine: &Engine<'_>, arguments: &str) -> Outcome {
-    let mut command = Command::new("timeout");
-    command
-        .args(["120", COUNTERSIGN, "scan", "--config"])
-        .arg(&files.policy)
-        .arg("--state-dir")
-        .arg(&files.state)
-        .arg("--engine")
-        .arg(engine.socket())
-        .args(arguments.split_whitespace())
-        .stdin(Stdio::null());
-    stage.run(&format!("countersign scan {arguments}"), &mut command)
-}
-
 fn tells_before_the_switch_what_would_be_refused(stage: &Stage) {
     let (app, policy) = stage.signed_app();
     let engine = Engine::unguarded(stage);
     let files = Files::new(stage, &policy.to_string(), &engine);
-    scan(stage, &files, &engine, "").expect_ok().and_says("holds nothing that could be refused");
+    files.ask(stage, "scan", "").expect_ok().and_says("holds nothing that could be refused");
 
     engine.docker(format!("run --detach --name good {app}:1 sleep 1000")).expect_ok();
-    scan(stage, &files, &engine, "")
+    files
+        .ask(stage, "scan", "")
         .expect_ok()
         .and_says("Nothing would be refused: 0 of 1 images, 0 of 1 containers, 0 of 0 services.");
-    scan(stage, &files, &engine, "--all").expect_ok().and_says(format!("allowed {app}:1"));
+    files.ask(stage, "scan", "--all").expect_ok().and_says(format!("allowed {app}:1"));
 
     stage.push_unsigned(&format!("{app}:bad"), "unsigned");
     engine.docker(format!("pull {app}:bad")).expect_ok();
@@ -47,7 +31,7 @@ fn tells_before_the_switch_what_would_be_refused(stage: &Stage) {
     let service = "service create --detach --replicas 0 --name";
     engine.docker(format!("{service} loose --no-resolve-image {app}:1")).expect_ok();
 
-    let found = scan(stage, &files, &engine, "").expect_code(1);
+    let found = files.ask(stage, "scan", "").expect_code(1);
     let found = found
         .and_says("Enforcement would refuse 2 of 3 images, 2 of 3 containers, 1 of 1 services.")
         .and_says(format!("denied  {app}:bad"))
@@ -58,7 +42,7 @@ fn tells_before_the_switch_what_would_be_refused(stage: &Stage) {
         .and_says("denied  loose");
     assert!(!found.text().contains("good"), "what may run is not told unasked: {found}");
 
-    let lines = scan(stage, &files, &engine, "--json").expect_code(1);
+    let lines = files.ask(stage, "scan", "--json").expect_code(1);
     let entries: Vec<serde_json::Value> =
         lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<_> = entries
@@ -89,19 +73,19 @@ fn what_it_tells_is_what_comes(stage: &Stage) {
     stage.push_unsigned(&format!("{app}:bad"), "unsigned");
     engine.docker(format!("create --name good {app}:1")).expect_ok();
     engine.docker(format!("create --name bad {app}:bad")).expect_ok();
-    scan(stage, &files, &engine, "").expect_code(1).and_says("denied  bad");
+    files.ask(stage, "scan", "").expect_code(1).and_says("denied  bad");
 
     let node = Node::guarding(stage, engine, &policy);
     node.docker("start --attach good").expect_ok().and_says("hello");
     node.docker("start bad").expect_failure().and_says("image or trust data does not exist for");
     // A guarded engine can be scanned as well, and says the same.
-    scan(stage, node.plugin.files(), &node.engine, "").expect_code(1).and_says("denied  bad");
+    node.plugin.files().ask(stage, "scan", "").expect_code(1).and_says("denied  bad");
 }
 
 fn an_engine_that_is_not_there_is_no_clean_one(stage: &Stage) {
     let (_, policy) = stage.signed_app();
     let engine = Engine::absent(stage);
     let files = Files::new(stage, &policy.to_string(), &engine);
-    let outcome = scan(stage, &files, &engine, "").expect_code(2);
+    let outcome = files.ask(stage, "scan", "").expect_code(2);
     assert!(outcome.says("cannot be asked"), "{outcome}");
 }
