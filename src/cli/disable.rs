@@ -6,6 +6,7 @@ use tokio::runtime::Runtime;
 
 use super::cannot_begin;
 use super::check::start_log;
+use super::config::EngineSocket;
 use super::enable::EngineArgs;
 use super::paint::Paint;
 use crate::edit::unname_plugin;
@@ -42,7 +43,8 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn disable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let host = Host::default();
-    let EngineArgs { engine, plugin, daemon_json, .. } = &args.engine;
+    let EngineArgs { engine: EngineSocket { path: engine }, plugin, daemon_json, .. } =
+        &args.engine;
     let setup = runtime.block_on(EngineSetup::find(&host, engine, daemon_json.clone()));
     let file = setup.file.display();
     let found = Found::read(&setup.file)?;

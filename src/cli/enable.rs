@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::cannot_begin;
 use super::check::start_log;
-use super::config::{ENGINE, Places, load, socket_path};
+use super::config::{ENGINE, EngineSocket, Places, load};
 use super::edit::{Answer, Consent};
 use super::paint::Paint;
 use crate::doctor::{Probe, Severity, Subject, examine, gather};
@@ -52,17 +52,8 @@ pub struct Args {
 /// Which engine, and how it is told.
 #[derive(clap::Args, Debug)]
 pub struct EngineArgs {
-    /// The engine's socket
-    ///
-    /// A path, or a unix:// URL.
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "DOCKER_HOST",
-        default_value = ENGINE,
-        value_parser = socket_path
-    )]
-    pub engine: PathBuf,
+    #[command(flatten)]
+    pub engine: EngineSocket,
 
     /// The plugin's name
     ///
@@ -100,8 +91,8 @@ impl EngineArgs {
     /// What undoes it, for this engine and plugin.
     fn disable(&self) -> String {
         let mut typed = "countersign disable".to_owned();
-        if self.engine != Path::new(ENGINE) {
-            let _ = write!(typed, " --engine {}", self.engine.display());
+        if self.engine.path != Path::new(ENGINE) {
+            let _ = write!(typed, " --engine {}", self.engine.path.display());
         }
         if self.plugin != PLUGIN {
             let _ = write!(typed, " --plugin {}", self.plugin);
@@ -192,7 +183,8 @@ struct Change {
 
 fn enable(runtime: &Runtime, args: &Args) -> Result<ExitCode, Refusal> {
     let host = Host::default();
-    let EngineArgs { engine, plugin, daemon_json, .. } = &args.engine;
+    let EngineArgs { engine: EngineSocket { path: engine }, plugin, daemon_json, .. } =
+        &args.engine;
     let socket = args.socket.clone().unwrap_or_else(|| args.engine.default_socket());
     let paint = Paint::for_stdout();
     let ok = |said: &str| println!("  {}  {said}", paint.paint("32", "ok"));
@@ -413,7 +405,7 @@ fn tell_what_is_open(runtime: &Runtime, args: &Args, socket: PathBuf, host: Host
         config: config.clone(),
         policy: load(config).map_err(|error| error.to_string()),
         state_dir: state_dir.clone(),
-        engine: args.engine.engine.clone(),
+        engine: args.engine.engine.path.clone(),
         plugin: args.engine.plugin.clone(),
         socket,
         offline: true,
