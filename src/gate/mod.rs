@@ -12,6 +12,7 @@ mod aftermath;
 mod asking;
 mod contents;
 mod crossing;
+mod defaults;
 mod doors;
 mod endings;
 mod entry;
@@ -19,6 +20,7 @@ mod feed;
 mod gather;
 mod glass;
 mod in_use;
+mod judged_starts;
 mod observed;
 mod phases;
 mod reach;
@@ -46,7 +48,9 @@ use tracing::warn;
 
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
+use self::defaults::KeptDefaults;
 use self::gather::Gathered;
+use self::judged_starts::JudgedStarts;
 use self::phases::lap;
 use self::verdicts::{Judged, Verdicts};
 use crate::image::{ContainerId, Reference};
@@ -84,6 +88,8 @@ pub struct Gate {
     graces: Arc<AtomicU64>,
     crossing: Arc<Crossing>,
     glass: Arc<Glass>,
+    defaults: Arc<KeptDefaults>,
+    judged_starts: Arc<JudgedStarts>,
     /// Folders that no container may reach.
     own: Vec<PathBuf>,
 }
@@ -168,6 +174,8 @@ impl Gate {
             graces: Arc::default(),
             crossing: Arc::default(),
             glass: Arc::default(),
+            defaults: Arc::default(),
+            judged_starts: Arc::default(),
             own: Vec::new(),
         })
     }
@@ -186,6 +194,8 @@ impl Gate {
             graces: Arc::clone(&self.graces),
             crossing: Arc::clone(&self.crossing),
             glass: Arc::clone(&self.glass),
+            defaults: Arc::clone(&self.defaults),
+            judged_starts: Arc::clone(&self.judged_starts),
             own: self.own.clone(),
         })
     }
@@ -245,6 +255,7 @@ impl Gate {
                 passage
             }
         };
+        let started = intent.as_ref().ok().and_then(judged_starts::started);
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => self.unseen(Decision::settled(verdict)),
             // Apart: most calls need none of this, and a future is copied before it begins.
@@ -254,6 +265,9 @@ impl Gate {
         };
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
             passage.keep();
+        }
+        if let Some(container) = started {
+            self.judged_starts.note(container, &decision.verdict, &self.generation);
         }
         Decision { word, phases: Phases { wait, ..decision.phases }, ..decision }
     }
