@@ -37,6 +37,8 @@ pub(super) struct Case {
     pub subject: Subject,
     pub evidence: Evidence,
     pub now: Timestamp,
+    /// Whether the image is as the engine told of it before, and it was not asked this time.
+    pub remembered: bool,
     /// The repositories whose trust server was not asked since the decision began, and could
     /// still be.
     pub unasked: Vec<Repository>,

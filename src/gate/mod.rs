@@ -23,6 +23,7 @@ mod in_use;
 mod judged_starts;
 mod observed;
 mod phases;
+mod proven_images;
 mod reach;
 mod refresh;
 mod rehearsal;
@@ -52,6 +53,7 @@ use self::defaults::KeptDefaults;
 use self::gather::Gathered;
 use self::judged_starts::JudgedStarts;
 use self::phases::lap;
+use self::proven_images::ProvenImages;
 use self::verdicts::{Judged, Verdicts};
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
@@ -90,6 +92,7 @@ pub struct Gate {
     glass: Arc<Glass>,
     defaults: Arc<KeptDefaults>,
     judged_starts: Arc<JudgedStarts>,
+    proven_images: Arc<ProvenImages>,
     /// Folders that no container may reach.
     own: Vec<PathBuf>,
 }
@@ -176,6 +179,7 @@ impl Gate {
             glass: Arc::default(),
             defaults: Arc::default(),
             judged_starts: Arc::default(),
+            proven_images: Arc::default(),
             own: Vec::new(),
         })
     }
@@ -196,6 +200,7 @@ impl Gate {
             glass: Arc::clone(&self.glass),
             defaults: Arc::clone(&self.defaults),
             judged_starts: Arc::clone(&self.judged_starts),
+            proven_images: Arc::clone(&self.proven_images),
             own: self.own.clone(),
         })
     }
@@ -229,6 +234,12 @@ impl Gate {
     /// How often since the start trust data decided that had run out, by `offline_grace`.
     pub fn graces(&self) -> u64 {
         self.graces.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what an engine said: it has ended, or begun.
+    fn forget_engine(&self) {
+        self.defaults.forget();
+        self.proven_images.forget();
     }
 
     /// The policy it judges by.
@@ -309,6 +320,7 @@ impl Gate {
         };
         match self.verdicts.recall(&gathered.case) {
             Some((verdict, warning)) => {
+                self.remember(&gathered.case, &verdict);
                 let rule = self.rule(&gathered.case, &verdict);
                 let notes = gathered.case.notes.into_values().chain(warning).collect();
                 let phases = gathered.phases;
@@ -339,14 +351,15 @@ impl Gate {
         let Gathered { case, told, question, mut phases } = gathered;
         let mut began = Instant::now();
         let (mut judged, mut case) = self.judge(case).await;
-        // What is refused is looked into, from what costs least: contents on the node, then
-        // the trust servers, since nothing is refused by old data, then the registry.
-        for step in [Step::Node, Step::TrustServer, Step::Registry] {
+        // What is refused is looked into, from what costs least: the image, contents on the
+        // node, then the trust servers, since nothing is refused by old data, then the registry.
+        for step in [Step::Engine, Step::Node, Step::TrustServer, Step::Registry] {
             if !is_about_the_image(&judged.0) {
                 break;
             }
             phases.judge += lap(&mut began);
             let is_new = match step {
+                Step::Engine => self.ask_engine_after_all(&mut case, question).await,
                 Step::Node => self.look_into(&mut case, None).await,
                 Step::TrustServer => self.ask_after_all(&mut case, question).await,
                 Step::Registry => self.look_into(&mut case, Some(question.deadline)).await,
@@ -357,6 +370,7 @@ impl Gate {
             }
         }
         self.verdicts.keep(&self.policy, &case, &judged);
+        self.remember(&case, &judged.0);
         phases.judge += lap(&mut began);
         let (verdict, warning) = judged;
         let grace = self.use_of_grace(&case);
@@ -366,6 +380,13 @@ impl Gate {
         let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
         let rule = self.rule(&case, &verdict);
         (Decision { notes, rule, phases, ..Decision::on(told, verdict) }, case)
+    }
+
+    /// Remembers what the engine said of an image.
+    fn remember(&self, case: &Case, verdict: &Verdict) {
+        if !case.remembered {
+            self.proven_images.keep(&case.evidence.held, verdict);
+        }
     }
 
     /// The rule that counted.
@@ -428,6 +449,7 @@ impl Gate {
 /// What is done about a refusal, before it is given.
 #[derive(Clone, Copy)]
 enum Step {
+    Engine,
     Node,
     TrustServer,
     Registry,

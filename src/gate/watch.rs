@@ -55,7 +55,7 @@ pub async fn watch(gate: SharedGate, appeared: Arc<Notify>, told: Arc<Told>) {
         watch.changes.enforced().await;
         let began = Instant::now();
         let Err(error) = watch.follow().await;
-        watch.gate.current().defaults.forget();
+        watch.gate.current().forget_engine();
         if began.elapsed() >= LASTED {
             pause = FIRST_PAUSE;
         }
@@ -122,7 +122,7 @@ impl<'e> Watch<'e> {
     async fn follow(&mut self) -> Result<Infallible, EngineError> {
         // Events first: what starts after the sweep's list is made is among them.
         let mut starts = self.engine.events().await?;
-        self.gate.current().defaults.forget();
+        self.gate.current().forget_engine();
         self.appeared.notify_one();
         self.sweep().await?;
         info!(containers = self.waiting.len(), "looking at the containers that run");
