@@ -27,22 +27,12 @@ struct Kept {
 impl KeptDefaults {
     /// What it said within the last minute, or says now.
     pub async fn of(&self, engine: &Engine) -> Result<Defaults, EngineError> {
-        let asked = Instant::now();
-        let forgotten = {
-            let kept = self.kept();
-            if let Some((said, since)) = &kept.said
-                && asked - *since < HOLDS
-            {
-                return Ok(said.clone());
-            }
-            kept.forgotten
+        let forgotten = match self.recall() {
+            Ok(said) => return Ok(said),
+            Err(forgotten) => forgotten,
         };
         let said = engine.defaults().await?;
-        let mut kept = self.kept();
-        // What another engine may have said meanwhile is not kept.
-        if kept.forgotten == forgotten {
-            kept.said = Some((said.clone(), asked));
-        }
+        self.keep(&said, forgotten);
         Ok(said)
     }
 
@@ -53,7 +43,52 @@ impl KeptDefaults {
         kept.forgotten += 1;
     }
 
+    /// What still holds; where nothing does, what an answer is to be kept with.
+    fn recall(&self) -> Result<Defaults, u64> {
+        let kept = self.kept();
+        match &kept.said {
+            Some((said, since)) if since.elapsed() < HOLDS => Ok(said.clone()),
+            _ => Err(kept.forgotten),
+        }
+    }
+
+    /// Keeps an answer, unless it could be of an engine that has ended since it was asked.
+    fn keep(&self, said: &Defaults, forgotten: u64) {
+        let mut kept = self.kept();
+        if kept.forgotten == forgotten {
+            kept.said = Some((said.clone(), Instant::now()));
+        }
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_said_holds_for_a_minute_and_for_one_engine() {
+        let kept = KeptDefaults::default();
+        let (docker_root_dir, default_runtime) = ("/d".to_owned(), "runc".to_owned());
+        let said = Defaults { docker_root_dir, default_runtime };
+        assert_eq!(kept.recall(), Err(0));
+        kept.keep(&said, 0);
+        advance(HOLDS - Duration::from_secs(1)).await;
+        assert_eq!(kept.recall(), Ok(said.clone()));
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(kept.recall(), Err(0));
+        kept.keep(&said, 0);
+        kept.forget();
+        assert_eq!(kept.recall(), Err(1));
+        // Asked before that, answered after.
+        kept.keep(&said, 0);
+        assert_eq!(kept.recall(), Err(1));
+        kept.keep(&said, 1);
+        assert_eq!(kept.recall(), Ok(said));
     }
 }

@@ -61,3 +61,52 @@ pub(super) fn started(intent: &Intent) -> Option<ContainerId> {
     let Intent::Start { container, .. } = intent else { return None };
     ContainerId::from_hex(container)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::policy::{Leave, Reason, Refusal};
+
+    fn id(number: u64) -> ContainerId {
+        ContainerId::from_hex(&format!("{number:064x}")).unwrap()
+    }
+
+    fn policy(number: u64) -> Generation {
+        Generation { number, fingerprint: String::new() }
+    }
+
+    fn proven() -> Verdict {
+        Verdict::Allow(Grant::Proven {
+            repository: "h.io/a".parse().unwrap(),
+            tag: "1".to_owned(),
+            digest: crate::image::Digest::from_bytes([0; 32]),
+            signers: Vec::new(),
+            also: Vec::new(),
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_was_proven_counts_once_and_soon_and_by_one_policy() {
+        let judged = JudgedStarts::default();
+        for (after, by, is_judged) in [(0, 1, true), (29, 1, true), (30, 1, false), (0, 2, false)] {
+            judged.note(id(1), &proven(), &policy(1));
+            advance(Duration::from_secs(after)).await;
+            assert!(!judged.take(&id(2), &policy(by)), "another");
+            assert_eq!(judged.take(&id(1), &policy(by)), is_judged, "{after} s, policy {by}");
+            assert!(!judged.take(&id(1), &policy(by)), "once more");
+        }
+        let leave = Leave::BreakGlass { until: jiff::Timestamp::MAX, reason: String::new() };
+        let refusal = Refusal::new(Reason::Internal);
+        for other in [
+            Verdict::Allow(Grant::NotJudged),
+            Verdict::Allow(Grant::NothingThere),
+            Verdict::Allow(Grant::Excused { refusal: refusal.clone(), leave }),
+            Verdict::Deny(refusal),
+        ] {
+            judged.note(id(1), &other, &policy(1));
+            assert!(!judged.take(&id(1), &policy(1)), "{other:?}");
+        }
+    }
+}

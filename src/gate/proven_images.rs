@@ -59,3 +59,55 @@ impl ProvenImages {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::image::Digest;
+    use crate::policy::{Reason, Refusal};
+
+    fn image(digests: usize) -> HeldImage {
+        let id = Digest::from_bytes([1; 32]);
+        HeldImage {
+            id: ImageId(id),
+            digests: vec![id; digests],
+            names: vec!["h.io/a".parse().unwrap()],
+            called: "h.io/a:1".to_owned(),
+            id_is_config: true,
+            architecture: "amd64".to_owned(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_image_that_was_proven_is_known_for_a_minute() {
+        let images = ProvenImages::default();
+        let proven = Verdict::Allow(Grant::Proven {
+            repository: "h.io/a".parse().unwrap(),
+            tag: "1".to_owned(),
+            digest: Digest::from_bytes([0; 32]),
+            signers: Vec::new(),
+            also: Vec::new(),
+        });
+        let (held, id) = (Held::Image(image(2)), image(2).id);
+        for (held, verdict) in [
+            (&held, &Verdict::Allow(Grant::NotJudged)),
+            (&held, &Verdict::Deny(Refusal::new(Reason::Internal))),
+            (&Held::Absent, &proven),
+            (&Held::Image(image(MAX_NAMES)), &proven),
+        ] {
+            images.keep(held, verdict);
+            assert_eq!(images.get(&id, "x"), None, "{verdict:?}");
+        }
+        images.keep(&held, &proven);
+        let called = HeldImage { called: "x".to_owned(), ..image(2) };
+        advance(HOLDS - Duration::from_secs(1)).await;
+        assert_eq!(images.get(&id, "x"), Some(called));
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(images.get(&id, "x"), None);
+        images.keep(&held, &proven);
+        images.forget();
+        assert_eq!(images.get(&id, "x"), None);
+    }
+}
