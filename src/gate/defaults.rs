@@ -78,7 +78,7 @@ mod tests {
         let said = Defaults { docker_root_dir, default_runtime };
         assert_eq!(kept.recall(), Err(0));
         kept.keep(&said, 0);
-        advance(HOLDS - Duration::from_secs(1)).await;
+        advance(Duration::from_secs(59)).await;
         assert_eq!(kept.recall(), Ok(said.clone()));
         advance(Duration::from_secs(1)).await;
         assert_eq!(kept.recall(), Err(0));

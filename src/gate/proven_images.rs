@@ -102,7 +102,7 @@ mod tests {
         }
         images.keep(&held, &proven);
         let called = HeldImage { called: "x".to_owned(), ..image(2) };
-        advance(HOLDS - Duration::from_secs(1)).await;
+        advance(Duration::from_secs(59)).await;
         assert_eq!(images.get(&id, "x"), Some(called));
         advance(Duration::from_secs(1)).await;
         assert_eq!(images.get(&id, "x"), None);
