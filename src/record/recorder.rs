@@ -1,4 +1,4 @@
-//! Every decision passes here on its way out.
+//! Every decision passes here once it is answered.
 
 use std::io;
 use std::path::Path;
