@@ -82,6 +82,11 @@ impl Case {
         data.into_iter().all(|data| data.signatures() <= signatures && data.tags() <= tags)
     }
 
+    /// Whether a verdict on it rests on where paths of the host lead.
+    pub fn rests_on_paths(&self) -> bool {
+        !self.evidence.host.leads_to.is_empty()
+    }
+
     fn unread(&self) -> Vec<(Repository, Digest)> {
         policy::unread(&self.subject, &self.evidence, self.now)
     }

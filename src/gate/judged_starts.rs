@@ -8,7 +8,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use super::Generation;
+use super::{Decision, Generation};
 use crate::image::ContainerId;
 use crate::policy::{Grant, Verdict};
 use crate::request::Intent;
@@ -34,10 +34,12 @@ impl Default for JudgedStarts {
 }
 
 impl JudgedStarts {
-    /// Takes note that a container may be started, where that was proven by this policy. By
-    /// what another leave lets start is told when it runs.
-    pub fn note(&self, container: ContainerId, verdict: &Verdict, policy: &Generation) {
-        if matches!(verdict, Verdict::Allow(Grant::Proven { .. })) {
+    /// Takes note that a container may be started, where that was proven by this policy. What
+    /// starts by another leave is told when it runs; and where a bind leads may be another
+    /// place once it is mounted.
+    pub fn note(&self, container: ContainerId, decision: &Decision, policy: &Generation) {
+        let is_proven = matches!(decision.verdict, Verdict::Allow(Grant::Proven { .. }));
+        if is_proven && !decision.rests_on_paths {
             let judged = Judged { policy: policy.number, at: Instant::now() };
             self.lock().put(container, judged);
         }
@@ -77,14 +79,14 @@ mod tests {
         Generation { number, fingerprint: String::new() }
     }
 
-    fn proven() -> Verdict {
-        Verdict::Allow(Grant::Proven {
+    fn proven() -> Decision {
+        Decision::settled(Verdict::Allow(Grant::Proven {
             repository: "h.io/a".parse().unwrap(),
             tag: "1".to_owned(),
             digest: crate::image::Digest::from_bytes([0; 32]),
             signers: Vec::new(),
             also: Vec::new(),
-        })
+        }))
     }
 
     #[tokio::test(start_paused = true)]
@@ -99,12 +101,14 @@ mod tests {
         }
         let leave = Leave::BreakGlass { until: jiff::Timestamp::MAX, reason: String::new() };
         let refusal = Refusal::new(Reason::Internal);
-        for other in [
+        let others = [
             Verdict::Allow(Grant::NotJudged),
             Verdict::Allow(Grant::NothingThere),
             Verdict::Allow(Grant::Excused { refusal: refusal.clone(), leave }),
             Verdict::Deny(refusal),
-        ] {
+        ];
+        let bound = Decision { rests_on_paths: true, ..proven() };
+        for other in others.map(Decision::settled).into_iter().chain([bound]) {
             judged.note(id(1), &other, &policy(1));
             assert!(!judged.take(&id(1), &policy(1)), "{other:?}");
         }

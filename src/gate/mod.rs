@@ -141,6 +141,8 @@ pub struct Decision {
     /// could not be read; `created`, what a create made; `container`, one that no call started;
     /// `image`, a name alone.
     pub word: &'static str,
+    /// Whether it rests on where paths of the host lead, which may change at any time.
+    pub rests_on_paths: bool,
     /// Where the time went.
     pub phases: Phases,
 }
@@ -154,7 +156,8 @@ impl Decision {
     /// A decision on something, and nothing beside it.
     pub fn on(subject: String, verdict: Verdict) -> Self {
         let phases = Phases::default();
-        Self { verdict, subject, notes: Vec::new(), rule: None, word: "pass", phases }
+        let notes = Vec::new();
+        Self { verdict, subject, notes, rule: None, word: "pass", rests_on_paths: false, phases }
     }
 
     fn not_judged() -> Self {
@@ -278,7 +281,7 @@ impl Gate {
             passage.keep();
         }
         if let Some(container) = started {
-            self.judged_starts.note(container, &decision.verdict, &self.generation);
+            self.judged_starts.note(container, &decision, &self.generation);
         }
         Decision { word, phases: Phases { wait, ..decision.phases }, ..decision }
     }
@@ -322,9 +325,11 @@ impl Gate {
             Some((verdict, warning)) => {
                 self.remember(&gathered.case, &verdict);
                 let rule = self.rule(&gathered.case, &verdict);
+                let rests_on_paths = gathered.case.rests_on_paths();
                 let notes = gathered.case.notes.into_values().chain(warning).collect();
                 let phases = gathered.phases;
-                Decision { notes, rule, phases, ..Decision::on(gathered.told, verdict) }
+                let decision = Decision::on(gathered.told, verdict);
+                Decision { notes, rule, rests_on_paths, phases, ..decision }
             }
             None => self.weigh_gathered(gathered).await.0,
         }
@@ -379,7 +384,9 @@ impl Gate {
         let verdict = self.unless_broken(verdict);
         let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
         let rule = self.rule(&case, &verdict);
-        (Decision { notes, rule, phases, ..Decision::on(told, verdict) }, case)
+        let rests_on_paths = case.rests_on_paths();
+        let decision = Decision::on(told, verdict);
+        (Decision { notes, rule, rests_on_paths, phases, ..decision }, case)
     }
 
     /// Remembers what the engine said of an image.
