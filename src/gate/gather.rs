@@ -163,7 +163,7 @@ impl Gate {
             let cause = "it gives a container's image no ID that is one".to_owned();
             return asked(Held::Unknown(cause));
         };
-        match self.proven_images.get(&id, &container.config_image) {
+        match self.remembered.images.get(&id, &container.config_image) {
             Some(image) => Ok((Held::Image(image), true)),
             None => asked(image_by_id(engine, id, container.config_image).await),
         }

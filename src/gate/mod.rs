@@ -12,7 +12,6 @@ mod aftermath;
 mod asking;
 mod contents;
 mod crossing;
-mod defaults;
 mod doors;
 mod endings;
 mod entry;
@@ -20,13 +19,12 @@ mod feed;
 mod gather;
 mod glass;
 mod in_use;
-mod judged_starts;
 mod observed;
 mod phases;
-mod proven_images;
 mod reach;
 mod refresh;
 mod rehearsal;
+mod remembered;
 mod repositories;
 mod schedule;
 mod seen;
@@ -49,11 +47,9 @@ use tracing::warn;
 
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
-use self::defaults::KeptDefaults;
 use self::gather::Gathered;
-use self::judged_starts::JudgedStarts;
 use self::phases::lap;
-use self::proven_images::ProvenImages;
+use self::remembered::Remembered;
 use self::verdicts::{Judged, Verdicts};
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
@@ -90,9 +86,7 @@ pub struct Gate {
     graces: Arc<AtomicU64>,
     crossing: Arc<Crossing>,
     glass: Arc<Glass>,
-    defaults: Arc<KeptDefaults>,
-    judged_starts: Arc<JudgedStarts>,
-    proven_images: Arc<ProvenImages>,
+    remembered: Arc<Remembered>,
     /// Folders that no container may reach.
     own: Vec<PathBuf>,
 }
@@ -180,9 +174,7 @@ impl Gate {
             graces: Arc::default(),
             crossing: Arc::default(),
             glass: Arc::default(),
-            defaults: Arc::default(),
-            judged_starts: Arc::default(),
-            proven_images: Arc::default(),
+            remembered: Arc::default(),
             own: Vec::new(),
         })
     }
@@ -201,9 +193,7 @@ impl Gate {
             graces: Arc::clone(&self.graces),
             crossing: Arc::clone(&self.crossing),
             glass: Arc::clone(&self.glass),
-            defaults: Arc::clone(&self.defaults),
-            judged_starts: Arc::clone(&self.judged_starts),
-            proven_images: Arc::clone(&self.proven_images),
+            remembered: Arc::clone(&self.remembered),
             own: self.own.clone(),
         })
     }
@@ -239,12 +229,6 @@ impl Gate {
         self.graces.load(Ordering::Relaxed)
     }
 
-    /// Forgets what an engine said: it has ended, or begun.
-    fn forget_engine(&self) {
-        self.defaults.forget();
-        self.proven_images.forget();
-    }
-
     /// The policy it judges by.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -269,7 +253,7 @@ impl Gate {
                 passage
             }
         };
-        let started = intent.as_ref().ok().and_then(judged_starts::started);
+        let started = intent.as_ref().ok().and_then(remembered::started);
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => self.unseen(Decision::settled(verdict)),
             // Apart: most calls need none of this, and a future is copied before it begins.
@@ -281,7 +265,7 @@ impl Gate {
             passage.keep();
         }
         if let Some(container) = started {
-            self.judged_starts.note(container, &decision, &self.generation);
+            self.remembered.starts.note(container, &decision, &self.generation);
         }
         Decision { word, phases: Phases { wait, ..decision.phases }, ..decision }
     }
@@ -392,7 +376,7 @@ impl Gate {
     /// Remembers what the engine said of an image.
     fn remember(&self, case: &Case, verdict: &Verdict) {
         if !case.remembered {
-            self.proven_images.keep(&case.evidence.held, verdict);
+            self.remembered.images.keep(&case.evidence.held, verdict);
         }
     }
 

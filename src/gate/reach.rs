@@ -47,7 +47,7 @@ impl Gate {
         if sources.is_empty() && !names_runtime {
             return Ok(());
         }
-        let defaults = self.defaults.of(engine).await?;
+        let defaults = self.remembered.defaults.of(engine).await?;
         host.default_runtime = Some(defaults.default_runtime);
         if !sources.is_empty() {
             let data = &defaults.docker_root_dir;

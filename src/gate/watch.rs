@@ -55,7 +55,7 @@ pub async fn watch(gate: SharedGate, appeared: Arc<Notify>, told: Arc<Told>) {
         watch.changes.enforced().await;
         let began = Instant::now();
         let Err(error) = watch.follow().await;
-        watch.gate.current().forget_engine();
+        watch.gate.current().remembered.forget();
         if began.elapsed() >= LASTED {
             pause = FIRST_PAUSE;
         }
@@ -122,7 +122,7 @@ impl<'e> Watch<'e> {
     async fn follow(&mut self) -> Result<Infallible, EngineError> {
         // Events first: what starts after the sweep's list is made is among them.
         let mut starts = self.engine.events().await?;
-        self.gate.current().forget_engine();
+        self.gate.current().remembered.forget();
         self.appeared.notify_one();
         self.sweep().await?;
         info!(containers = self.waiting.len(), "looking at the containers that run");
@@ -222,7 +222,7 @@ impl<'e> Watch<'e> {
     /// was told of it.
     fn is_judged(&self, id: &ContainerId) -> bool {
         let gate = self.gate.current();
-        gate.judged_starts.take(id, gate.generation()) && !self.sightings.has(id)
+        gate.remembered.starts.take(id, gate.generation()) && !self.sightings.has(id)
     }
 
     fn is_looking_at(&self, id: &ContainerId) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use super::{Decision, Generation};
+use crate::gate::{Decision, Generation};
 use crate::image::ContainerId;
 use crate::policy::{Grant, Verdict};
 use crate::request::Intent;
@@ -19,7 +19,7 @@ const HOLDS: Duration = Duration::from_secs(30);
 const MOST: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// What was judged of containers whose start is awaited.
-pub(super) struct JudgedStarts(Mutex<LruCache<ContainerId, Judged>>);
+pub(in crate::gate) struct JudgedStarts(Mutex<LruCache<ContainerId, Judged>>);
 
 struct Judged {
     /// The number of the policy's generation.
@@ -59,7 +59,7 @@ impl JudgedStarts {
 
 /// The container that a call starts, by its whole ID. What a name means could be another
 /// container once it is started.
-pub(super) fn started(intent: &Intent) -> Option<ContainerId> {
+pub(in crate::gate) fn started(intent: &Intent) -> Option<ContainerId> {
     let Intent::Start { container, .. } = intent else { return None };
     ContainerId::from_hex(container)
 }

@@ -23,7 +23,7 @@ const MOST: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 const MAX_NAMES: usize = 64;
 
 /// What engines said of images that were proven.
-pub(super) struct ProvenImages(Mutex<LruCache<ImageId, (HeldImage, Instant)>>);
+pub(in crate::gate) struct ProvenImages(Mutex<LruCache<ImageId, (HeldImage, Instant)>>);
 
 impl Default for ProvenImages {
     fn default() -> Self {

@@ -15,7 +15,7 @@ const HOLDS: Duration = Duration::from_secs(60);
 
 /// What an engine said.
 #[derive(Default)]
-pub(super) struct KeptDefaults(Mutex<Kept>);
+pub(in crate::gate) struct KeptDefaults(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
