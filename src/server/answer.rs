@@ -201,9 +201,31 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::gate::Settings;
     use crate::policy::Policy;
+
+    #[test]
+    fn what_is_done_afterwards_is_done_whatever_ends_before() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let work = || {
+            let done = Arc::clone(&done);
+            Afterwards(Some(move || {
+                done.fetch_add(1, Ordering::Relaxed);
+            }))
+        };
+        drop(work());
+        assert_eq!(done.load(Ordering::Relaxed), 1);
+        // A runtime that ends before it begins what it was given.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let begun = work();
+        runtime.spawn(async move { drop(begun) });
+        drop(runtime);
+        assert_eq!(done.load(Ordering::Relaxed), 2);
+        drop(Afterwards(Some(|| panic!("as if by a bug"))));
+    }
 
     #[test]
     fn a_panic_is_a_denial_unless_nothing_is_refused() {
