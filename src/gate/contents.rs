@@ -82,7 +82,8 @@ impl Case {
         data.into_iter().all(|data| data.signatures() <= signatures && data.tags() <= tags)
     }
 
-    /// Whether a verdict on it rests on where paths of the host lead.
+    /// Whether a verdict on it rests on where a bind leads that was followed. One that was not
+    /// is refused or not by its name alone.
     pub fn rests_on_paths(&self) -> bool {
         !self.evidence.host.leads_to.is_empty()
     }

@@ -135,7 +135,7 @@ pub struct Decision {
     /// could not be read; `created`, what a create made; `container`, one that no call started;
     /// `image`, a name alone.
     pub word: &'static str,
-    /// Whether it rests on where paths of the host lead, which may change at any time.
+    /// Whether it rests on where a bind leads that was followed, which may change at any time.
     pub rests_on_paths: bool,
     /// Where the time went.
     pub phases: Phases,
@@ -343,7 +343,11 @@ impl Gate {
         // What is refused is looked into, from what costs least: the image, contents on the
         // node, then the trust servers, since nothing is refused by old data, then the registry.
         for step in [Step::Engine, Step::Node, Step::TrustServer, Step::Registry] {
-            if !is_about_the_image(&judged.0) {
+            let is_to_ask = match step {
+                Step::Engine => matches!(judged.0, Verdict::Deny(_)),
+                _ => is_about_the_image(&judged.0),
+            };
+            if !is_to_ask {
                 break;
             }
             phases.judge += lap(&mut began);

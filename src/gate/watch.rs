@@ -2,8 +2,8 @@
 //!
 //! Swarm tasks, restart policies and the engine's own start never pass the API, and some
 //! containers are older than the plugin. So those that run are looked at when the watch
-//! begins, and every one that starts from then on, by the engine's events. What may not
-//! run is told, and killed where the policy says so.
+//! begins, and every one that starts from then on, by the engine's events, unless its start
+//! was proven as a call just now. What may not run is told, and killed where the policy says so.
 //!
 //! Bounds: a few looks at a time, a few thousand waiting, each container told once until
 //! something changes.

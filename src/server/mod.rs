@@ -37,7 +37,7 @@ use answer::Desk;
 use probe::Probes;
 
 /// How long calls under way may take once a shutdown was asked for. The slowest decision
-/// asks the engine twice and the network once, each within its own time.
+/// asks the engine three times and the network once, each within its own time.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long a connection that has brought no call yet is waited for once a shutdown was asked
 /// for: its first call is on its way.

@@ -31,6 +31,16 @@ impl KeptDefaults {
             Ok(said) => return Ok(said),
             Err(forgotten) => forgotten,
         };
+        self.ask(engine, forgotten).await
+    }
+
+    /// What it says now: nothing is refused by what it said before.
+    pub async fn anew(&self, engine: &Engine) -> Result<Defaults, EngineError> {
+        let forgotten = self.kept().forgotten;
+        self.ask(engine, forgotten).await
+    }
+
+    async fn ask(&self, engine: &Engine, forgotten: u64) -> Result<Defaults, EngineError> {
         let said = engine.defaults().await?;
         self.keep(&said, forgotten);
         Ok(said)

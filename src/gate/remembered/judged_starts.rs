@@ -52,6 +52,11 @@ impl JudgedStarts {
         judged.is_some_and(|judged| judged.policy == policy.number && judged.at.elapsed() < HOLDS)
     }
 
+    /// Forgets all of them.
+    pub fn forget(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<ContainerId, Judged>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

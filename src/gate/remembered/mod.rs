@@ -1,5 +1,5 @@
-//! What is remembered of an engine for a while. It asks us about each question of ours, so one
-//! that need not be asked saves it three calls.
+//! What is remembered of an engine for a while. It asks us twice about each question of ours, so
+//! one that need not be asked saves three.
 
 mod defaults;
 mod judged_starts;
@@ -27,5 +27,6 @@ impl Remembered {
     pub fn forget(&self) {
         self.defaults.forget();
         self.images.forget();
+        self.starts.forget();
     }
 }

@@ -50,7 +50,8 @@ impl ProvenImages {
         }
     }
 
-    /// Forgets all of them: an engine has ended or begun.
+    /// Forgets all of them: an engine has ended or begun. What the old one says after that may
+    /// be kept once more: it is true of the image all the same.
     pub fn forget(&self) {
         self.lock().clear();
     }
