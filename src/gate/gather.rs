@@ -2,7 +2,7 @@
 //! registry serve, what does a container reach?
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use super::contents::Case;
 use super::{Decision, Gate, NETWORK, Phases, reach};
 use crate::image::{ContainerId, Digest, ImageId, ImageName, Reference, Repository};
 use crate::policy::{
-    self, Evidence, Grant, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict,
+    self, Evidence, Grant, Held, HeldImage, Host, Reason, Refusal, Served, Subject, Verdict,
 };
 use crate::request::{self, HostAccess};
 use crate::source::{Deadline, Engine, LocalImage};
@@ -26,6 +26,21 @@ pub(super) struct Gathered {
     pub question: Question,
     /// Where the time went so far.
     pub phases: Phases,
+}
+
+/// What the engine holds for a subject, and what is found by that.
+struct Found {
+    held: Held,
+    /// Whether the image is remembered.
+    remembered: bool,
+    /// What was asked with.
+    question: Question,
+    /// The trust data of repositories that it was pulled from or pushed to.
+    more: Vec<(Repository, Told)>,
+    served: Served,
+    host: Host,
+    /// How long the engine took.
+    engine: Duration,
 }
 
 impl Gate {
@@ -48,34 +63,66 @@ impl Gate {
             }
             other => other,
         };
+        let named = self.named_in(&subject);
         let began = Instant::now();
-        let (held, remembered) = self
-            .held(&subject, &mut access)
-            .await
-            .map_err(|refusal| Box::new(denied(Reason::Request(refusal), called(&subject))))?;
-        let engine = began.elapsed();
+        let question = Question { began, now, deadline: Deadline::after(NETWORK), anew: false };
+        // What the subject's own name leads to is looked up while the engine is asked.
+        let (answers, found) = tokio::join!(
+            self.trust(named.clone(), question),
+            self.found(&subject, access, &named, now),
+        );
+        let Found { held, remembered, question, more, served, host, engine } = match found {
+            Ok(found) => found,
+            Err(refusal) => {
+                return Err(Box::new(denied(Reason::Request(refusal), called(&subject))));
+            }
+        };
+        let trust = began.elapsed().saturating_sub(engine);
         let told = match &held {
             Held::Image(image) => format!("{} ({})", image.called, image.id),
             _ => called(&subject),
         };
-        let deadline = Deadline::after(NETWORK);
-        let question = Question { began: Instant::now(), now, deadline, anew: false };
-        let mut evidence = Evidence { held, ..Evidence::default() };
-        let asked = policy::repositories(&self.policy, &subject, &evidence.held);
-        let began = Instant::now();
-        let (answers, served, host) = tokio::join!(
-            self.trust(asked, question),
-            self.served(&subject, &evidence.held, deadline),
-            self.host(access, deadline),
-        );
-        let trust = began.elapsed();
-        evidence.served = served;
-        evidence.host = host;
+        let evidence = Evidence { held, served, host, ..Evidence::default() };
         let (unasked, notes) = (Vec::new(), BTreeMap::new());
         let mut case = Case { subject, evidence, now, remembered, unasked, notes };
         case.take(answers);
+        case.take(more);
         let phases = Phases { engine, trust, ..Phases::default() };
         Ok(Gathered { case, told, question, phases })
+    }
+
+    /// The repository that a subject names, where the engine is asked what it holds besides.
+    fn named_in(&self, subject: &Subject) -> Vec<Repository> {
+        match subject {
+            Subject::Create { .. } if self.engine.is_some() => {
+                policy::repositories(&self.policy, subject, &Held::NotAsked)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the engine holds for a subject, and what is found by that, but for the trust data
+    /// of the repository it names.
+    async fn found(
+        &self,
+        subject: &Subject,
+        mut access: Vec<HostAccess>,
+        named: &[Repository],
+        now: Timestamp,
+    ) -> Result<Found, request::Refusal> {
+        let began = Instant::now();
+        let (held, remembered) = self.held(subject, &mut access).await?;
+        let engine = began.elapsed();
+        let deadline = Deadline::after(NETWORK);
+        let question = Question { began: Instant::now(), now, deadline, anew: false };
+        let mut asked = policy::repositories(&self.policy, subject, &held);
+        asked.retain(|repository| !named.contains(repository));
+        let (more, served, host) = tokio::join!(
+            self.trust(asked, question),
+            self.served(subject, &held, deadline),
+            self.host(access, deadline),
+        );
+        Ok(Found { held, remembered, question, more, served, host, engine })
     }
 
     /// The trust data of repositories. All at once: one slow server must not use up the time

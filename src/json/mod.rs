@@ -193,15 +193,17 @@ pub fn go_fold(name: &str) -> Cow<'_, str> {
 }
 
 /// Whether Go's `encoding/json` compares two names as equal ([`go_fold`]).
+#[inline]
 pub fn go_eq(one: &str, other: &str) -> bool {
-    // Most names differ in their first letter. Where that is not ASCII it may fold to one.
-    if let (Some(first), Some(second)) = (one.bytes().next(), other.bytes().next())
-        && first.is_ascii()
-        && second.is_ascii()
-        && !first.eq_ignore_ascii_case(&second)
-    {
-        return false;
-    }
+    // Most names differ in their first letter. One that is not ASCII may fold to ASCII.
+    let (first, second) = (one.bytes().next(), other.bytes().next());
+    let differs = first.zip(second).is_some_and(|(first, second)| {
+        first.is_ascii() && second.is_ascii() && !first.eq_ignore_ascii_case(&second)
+    });
+    !differs && folds_alike(one, other)
+}
+
+fn folds_alike(one: &str, other: &str) -> bool {
     if one.is_ascii() && other.is_ascii() {
         one.eq_ignore_ascii_case(other)
     } else {
