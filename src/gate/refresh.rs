@@ -74,6 +74,12 @@ enum Origin {
     Disk,
 }
 
+/// What came of a file that was not wanted yet.
+struct Ahead {
+    file: FileName,
+    came: Result<Option<Vec<u8>>, Failure>,
+}
+
 /// How long a server has for all files of a repository, the large ones included: decisions
 /// do not wait that long, but the next one finds what has come.
 const WHOLE: Duration = Duration::from_secs(60);
@@ -175,16 +181,17 @@ impl Refresh<'_> {
         }
         let mut fetched: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut current_timestamp = Vec::new();
+        // The one that was had while another was verified.
+        let mut ahead: Option<Ahead> = None;
         while let Some(wanted) = update.wanted() {
             let plain = plain_name(&wanted.file);
             let is_timestamp = wanted.file == FileName::Current(Role::Timestamp);
-            let bytes = match (is_timestamp.then(|| timestamp.take()).flatten(), origin) {
-                (Some(bytes), _) => Some(bytes),
-                (None, Origin::Disk) => self.read(&plain),
-                (None, Origin::Server) => match self.on_disk(&wanted, &plain) {
-                    Some(bytes) => Some(bytes),
-                    None => self.download(&wanted, deadline).await?,
-                },
+            let bytes = if let Some(ahead) = ahead.take_if(|ahead| ahead.file == wanted.file) {
+                ahead.came?
+            } else if let Some(bytes) = is_timestamp.then(|| timestamp.take()).flatten() {
+                Some(bytes)
+            } else {
+                self.have(origin, &wanted, deadline).await?
             };
             let Some(bytes) = bytes else {
                 // A repository without root is one without trust data. One that was known
@@ -196,8 +203,19 @@ impl Refresh<'_> {
                 update.absent().map_err(Failure::Bad)?;
                 continue;
             };
-            let (went_on, bytes) = self.offer(update, bytes).await?;
-            update = went_on;
+            // One alone, however slow the verification: it is kept in memory.
+            let upcoming = if ahead.is_none() { update.upcoming() } else { None };
+            let (offered, next) = tokio::try_join!(self.offer(update, bytes), async {
+                Ok(match upcoming {
+                    Some(wanted) => {
+                        let came = self.have(origin, &wanted, deadline).await;
+                        Some(Ahead { file: wanted.file, came })
+                    }
+                    None => None,
+                })
+            })?;
+            let (went_on, bytes) = offered;
+            (update, ahead) = (went_on, ahead.or(next));
             match &wanted.file {
                 // Passed on the way; what comes of them is what is kept.
                 FileName::RootVersion(_) | FileName::ListVersion(_) => continue,
@@ -241,6 +259,23 @@ impl Refresh<'_> {
             outcome.map(|()| (update, bytes))
         };
         away(work).await.map_err(Failure::Bad)
+    }
+
+    /// The file wanted, from where files come.
+    async fn have(
+        &self,
+        origin: Origin,
+        wanted: &Wanted,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let plain = plain_name(&wanted.file);
+        match origin {
+            Origin::Disk => Ok(self.read(&plain)),
+            Origin::Server => match self.on_disk(wanted, &plain) {
+                Some(bytes) => Ok(Some(bytes)),
+                None => self.download(wanted, deadline).await,
+            },
+        }
     }
 
     /// A file on disk that is exactly the one wanted.
