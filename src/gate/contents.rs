@@ -37,6 +37,8 @@ pub(super) struct Case {
     pub subject: Subject,
     pub evidence: Evidence,
     pub now: Timestamp,
+    /// Whether the image is as the engine told of it before, and it was not asked this time.
+    pub remembered: bool,
     /// The repositories whose trust server was not asked since the decision began, and could
     /// still be.
     pub unasked: Vec<Repository>,
@@ -78,6 +80,12 @@ impl Case {
         let (signatures, tags) = SMALL;
         let data = self.evidence.trust.iter().filter_map(|(_, data)| data.as_ref().ok());
         data.into_iter().all(|data| data.signatures() <= signatures && data.tags() <= tags)
+    }
+
+    /// Whether a verdict on it rests on where a bind leads that was followed. One that was not
+    /// is refused or not by its name alone.
+    pub fn rests_on_paths(&self) -> bool {
+        !self.evidence.host.leads_to.is_empty()
     }
 
     fn unread(&self) -> Vec<(Repository, Digest)> {

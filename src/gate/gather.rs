@@ -2,7 +2,7 @@
 //! registry serve, what does a container reach?
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -11,12 +11,12 @@ use tracing::debug;
 use super::asking::{Question, Told};
 use super::contents::Case;
 use super::{Decision, Gate, NETWORK, Phases, reach};
-use crate::image::{ContainerId, Digest, ImageName, Reference, Repository};
+use crate::image::{ContainerId, Digest, ImageId, ImageName, Reference, Repository};
 use crate::policy::{
-    self, Evidence, Grant, Held, HeldImage, Reason, Refusal, Served, Subject, Verdict,
+    self, Evidence, Grant, Held, HeldImage, Host, Reason, Refusal, Served, Subject, Verdict,
 };
 use crate::request::{self, HostAccess};
-use crate::source::{Container, Deadline, Engine, LocalImage};
+use crate::source::{Deadline, Engine, LocalImage};
 
 /// What was gathered for a subject.
 pub(super) struct Gathered {
@@ -26,6 +26,21 @@ pub(super) struct Gathered {
     pub question: Question,
     /// Where the time went so far.
     pub phases: Phases,
+}
+
+/// What the engine holds for a subject, and what is found by that.
+struct Found {
+    held: Held,
+    /// Whether the image is remembered.
+    remembered: bool,
+    /// What was asked with.
+    question: Question,
+    /// The trust data of repositories that it was pulled from or pushed to.
+    more: Vec<(Repository, Told)>,
+    served: Served,
+    host: Host,
+    /// How long the engine took.
+    engine: Duration,
 }
 
 impl Gate {
@@ -48,33 +63,66 @@ impl Gate {
             }
             other => other,
         };
+        let named = self.named_in(&subject);
         let began = Instant::now();
-        let held = self
-            .held(&subject, &mut access)
-            .await
-            .map_err(|refusal| Box::new(denied(Reason::Request(refusal), called(&subject))))?;
-        let engine = began.elapsed();
+        let question = Question { began, now, deadline: Deadline::after(NETWORK), anew: false };
+        // What the subject's own name leads to is looked up while the engine is asked.
+        let (answers, found) = tokio::join!(
+            self.trust(named.clone(), question),
+            self.found(&subject, access, &named, now),
+        );
+        let Found { held, remembered, question, more, served, host, engine } = match found {
+            Ok(found) => found,
+            Err(refusal) => {
+                return Err(Box::new(denied(Reason::Request(refusal), called(&subject))));
+            }
+        };
+        let trust = began.elapsed().saturating_sub(engine);
         let told = match &held {
             Held::Image(image) => format!("{} ({})", image.called, image.id),
             _ => called(&subject),
         };
-        let deadline = Deadline::after(NETWORK);
-        let question = Question { began: Instant::now(), now, deadline, anew: false };
-        let mut evidence = Evidence { held, ..Evidence::default() };
-        let asked = policy::repositories(&self.policy, &subject, &evidence.held);
-        let began = Instant::now();
-        let (answers, served, host) = tokio::join!(
-            self.trust(asked, question),
-            self.served(&subject, &evidence.held, deadline),
-            self.host(access, deadline),
-        );
-        let trust = began.elapsed();
-        evidence.served = served;
-        evidence.host = host;
-        let mut case = Case { subject, evidence, now, unasked: Vec::new(), notes: BTreeMap::new() };
+        let evidence = Evidence { held, served, host, ..Evidence::default() };
+        let (unasked, notes) = (Vec::new(), BTreeMap::new());
+        let mut case = Case { subject, evidence, now, remembered, unasked, notes };
         case.take(answers);
+        case.take(more);
         let phases = Phases { engine, trust, ..Phases::default() };
         Ok(Gathered { case, told, question, phases })
+    }
+
+    /// The repository that a subject names, where the engine is asked what it holds besides.
+    fn named_in(&self, subject: &Subject) -> Vec<Repository> {
+        match subject {
+            Subject::Create { .. } if self.engine.is_some() => {
+                policy::repositories(&self.policy, subject, &Held::NotAsked)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the engine holds for a subject, and what is found by that, but for the trust data
+    /// of the repository it names.
+    async fn found(
+        &self,
+        subject: &Subject,
+        mut access: Vec<HostAccess>,
+        named: &[Repository],
+        now: Timestamp,
+    ) -> Result<Found, request::Refusal> {
+        let began = Instant::now();
+        let (held, remembered) = self.held(subject, &mut access).await?;
+        let engine = began.elapsed();
+        let deadline = Deadline::after(NETWORK);
+        let question = Question { began: Instant::now(), now, deadline, anew: false };
+        let mut asked = policy::repositories(&self.policy, subject, &held);
+        asked.retain(|repository| !named.contains(repository));
+        let (more, served, host) = tokio::join!(
+            self.trust(asked, question),
+            self.served(subject, &held, deadline),
+            self.host(access, deadline),
+        );
+        Ok(Found { held, remembered, question, more, served, host, engine })
     }
 
     /// The trust data of repositories. All at once: one slow server must not use up the time
@@ -95,23 +143,47 @@ impl Gate {
         case.take(self.trust(unasked, question).await)
     }
 
-    /// What the engine holds for a subject, where that is what decides. Adds to `access`
-    /// what a container that exists may reach.
+    /// Asks the engine after all for an image that was remembered, and for the trust data that
+    /// goes with what it says. Whether it says anything else than it did.
+    pub(super) async fn ask_engine_after_all(&self, case: &mut Case, question: Question) -> bool {
+        let (Some(engine), Held::Image(image)) = (&self.engine, &case.evidence.held) else {
+            return false;
+        };
+        if !std::mem::take(&mut case.remembered) {
+            return false;
+        }
+        let held = image_by_id(engine, image.id, image.called.clone()).await;
+        if held == case.evidence.held {
+            return false;
+        }
+        let asked = policy::repositories(&self.policy, &case.subject, &held);
+        case.evidence.held = held;
+        case.evidence.trust.clear();
+        case.evidence.graces.clear();
+        case.unasked.clear();
+        case.notes.clear();
+        case.take(self.trust(asked, question).await);
+        true
+    }
+
+    /// What the engine holds for a subject, where that is what decides, and whether that is
+    /// remembered. Adds to `access` what a container that exists may reach.
     async fn held(
         &self,
         subject: &Subject,
         access: &mut Vec<HostAccess>,
-    ) -> Result<Held, request::Refusal> {
-        let Some(engine) = &self.engine else { return Ok(Held::NotAsked) };
+    ) -> Result<(Held, bool), request::Refusal> {
+        let asked = |held| Ok((held, false));
+        let Some(engine) = &self.engine else { return asked(Held::NotAsked) };
         let name = match subject {
             Subject::Pull(_)
             | Subject::Service(_)
             | Subject::Rollback(_)
             | Subject::Exec(_)
             | Subject::Name(_)
-            | Subject::Volume => return Ok(Held::NotAsked),
+            | Subject::Volume => return asked(Held::NotAsked),
             Subject::Create { written, .. } | Subject::Tag { written, .. } => {
-                return Ok(match engine.image(written).await {
+                return asked(match engine.image(written).await {
                     Ok(Some(image)) => Held::Image(describe(&image, written)),
                     Ok(None) => Held::Absent,
                     Err(error) => Held::Unknown(error.to_string()),
@@ -121,17 +193,27 @@ impl Gate {
         };
         let container = match engine.container(name).await {
             Ok(Some(container)) => container,
-            Ok(None) => return Ok(Held::Absent),
-            Err(error) => return Ok(Held::Unknown(error.to_string())),
+            Ok(None) => return asked(Held::Absent),
+            Err(error) => return asked(Held::Unknown(error.to_string())),
         };
         // Where a whole ID's container is gone, one of that name is another.
         if ContainerId::from_hex(name).is_some() && container.id != *name {
-            return Ok(Held::Absent);
+            return asked(Held::Absent);
         }
         if matches!(subject, Subject::Container(_)) {
             access.extend(reach::of_container(&container)?);
         }
-        Ok(image_of(engine, container).await)
+        if container.image.is_empty() {
+            return asked(Held::NoImage);
+        }
+        let Ok(ImageName::Id(id)) = container.image.parse() else {
+            let cause = "it gives a container's image no ID that is one".to_owned();
+            return asked(Held::Unknown(cause));
+        };
+        match self.remembered.images.get(&id, &container.config_image) {
+            Some(image) => Ok((Held::Image(image), true)),
+            None => asked(image_by_id(engine, id, container.config_image).await),
+        }
     }
 
     /// What the registry would serve for a tag that is to be pulled. No answer is no
@@ -195,15 +277,8 @@ impl Gate {
 }
 
 /// The image of a container, which the engine may hold no more.
-async fn image_of(engine: &Engine, container: Container) -> Held {
-    if container.image.is_empty() {
-        return Held::NoImage;
-    }
-    let Ok(ImageName::Id(id)) = container.image.parse() else {
-        return Held::Unknown("it gives a container's image no ID that is one".to_owned());
-    };
-    let called = container.config_image;
-    match engine.image(&container.image).await {
+async fn image_by_id(engine: &Engine, id: ImageId, called: String) -> Held {
+    match engine.image(&id.to_string()).await {
         Ok(Some(image)) => Held::Image(describe(&image, &called)),
         // Removed by force since: its ID is all there is to go by.
         Ok(None) => Held::Image(HeldImage {

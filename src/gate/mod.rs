@@ -24,6 +24,7 @@ mod phases;
 mod reach;
 mod refresh;
 mod rehearsal;
+mod remembered;
 mod repositories;
 mod schedule;
 mod seen;
@@ -48,6 +49,7 @@ use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
 use self::phases::lap;
+use self::remembered::Remembered;
 use self::verdicts::{Judged, Verdicts};
 use crate::image::{ContainerId, Reference};
 use crate::policy::{self, Grant, Plan, Policy, Reason, Refusal, Subject, Verdict};
@@ -84,6 +86,7 @@ pub struct Gate {
     graces: Arc<AtomicU64>,
     crossing: Arc<Crossing>,
     glass: Arc<Glass>,
+    remembered: Arc<Remembered>,
     /// Folders that no container may reach.
     own: Vec<PathBuf>,
 }
@@ -132,6 +135,8 @@ pub struct Decision {
     /// could not be read; `created`, what a create made; `container`, one that no call started;
     /// `image`, a name alone.
     pub word: &'static str,
+    /// Whether it rests on where a bind leads that was followed, which may change at any time.
+    pub rests_on_paths: bool,
     /// Where the time went.
     pub phases: Phases,
 }
@@ -145,7 +150,8 @@ impl Decision {
     /// A decision on something, and nothing beside it.
     pub fn on(subject: String, verdict: Verdict) -> Self {
         let phases = Phases::default();
-        Self { verdict, subject, notes: Vec::new(), rule: None, word: "pass", phases }
+        let notes = Vec::new();
+        Self { verdict, subject, notes, rule: None, word: "pass", rests_on_paths: false, phases }
     }
 
     fn not_judged() -> Self {
@@ -168,6 +174,7 @@ impl Gate {
             graces: Arc::default(),
             crossing: Arc::default(),
             glass: Arc::default(),
+            remembered: Arc::default(),
             own: Vec::new(),
         })
     }
@@ -186,6 +193,7 @@ impl Gate {
             graces: Arc::clone(&self.graces),
             crossing: Arc::clone(&self.crossing),
             glass: Arc::clone(&self.glass),
+            remembered: Arc::clone(&self.remembered),
             own: self.own.clone(),
         })
     }
@@ -245,6 +253,7 @@ impl Gate {
                 passage
             }
         };
+        let started = intent.as_ref().ok().and_then(remembered::started);
         let decision = match policy::plan(&self.policy, intent) {
             Plan::Settled(verdict) => self.unseen(Decision::settled(verdict)),
             // Apart: most calls need none of this, and a future is copied before it begins.
@@ -254,6 +263,9 @@ impl Gate {
         };
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
             passage.keep();
+        }
+        if let Some(container) = started {
+            self.remembered.starts.note(container, &decision, &self.generation);
         }
         Decision { word, phases: Phases { wait, ..decision.phases }, ..decision }
     }
@@ -295,10 +307,13 @@ impl Gate {
         };
         match self.verdicts.recall(&gathered.case) {
             Some((verdict, warning)) => {
+                self.remember(&gathered.case, &verdict);
                 let rule = self.rule(&gathered.case, &verdict);
+                let rests_on_paths = gathered.case.rests_on_paths();
                 let notes = gathered.case.notes.into_values().chain(warning).collect();
                 let phases = gathered.phases;
-                Decision { notes, rule, phases, ..Decision::on(gathered.told, verdict) }
+                let decision = Decision::on(gathered.told, verdict);
+                Decision { notes, rule, rests_on_paths, phases, ..decision }
             }
             None => self.weigh_gathered(gathered).await.0,
         }
@@ -325,14 +340,19 @@ impl Gate {
         let Gathered { case, told, question, mut phases } = gathered;
         let mut began = Instant::now();
         let (mut judged, mut case) = self.judge(case).await;
-        // What is refused is looked into, from what costs least: contents on the node, then
-        // the trust servers, since nothing is refused by old data, then the registry.
-        for step in [Step::Node, Step::TrustServer, Step::Registry] {
-            if !is_about_the_image(&judged.0) {
+        // What is refused is looked into, from what costs least: the image, contents on the
+        // node, then the trust servers, since nothing is refused by old data, then the registry.
+        for step in [Step::Engine, Step::Node, Step::TrustServer, Step::Registry] {
+            let is_to_ask = match step {
+                Step::Engine => matches!(judged.0, Verdict::Deny(_)),
+                _ => is_about_the_image(&judged.0),
+            };
+            if !is_to_ask {
                 break;
             }
             phases.judge += lap(&mut began);
             let is_new = match step {
+                Step::Engine => self.ask_engine_after_all(&mut case, question).await,
                 Step::Node => self.look_into(&mut case, None).await,
                 Step::TrustServer => self.ask_after_all(&mut case, question).await,
                 Step::Registry => self.look_into(&mut case, Some(question.deadline)).await,
@@ -343,6 +363,7 @@ impl Gate {
             }
         }
         self.verdicts.keep(&self.policy, &case, &judged);
+        self.remember(&case, &judged.0);
         phases.judge += lap(&mut began);
         let (verdict, warning) = judged;
         let grace = self.use_of_grace(&case);
@@ -351,7 +372,16 @@ impl Gate {
         let verdict = self.unless_broken(verdict);
         let notes = case.notes.values().cloned().chain(grace).chain(warning).collect();
         let rule = self.rule(&case, &verdict);
-        (Decision { notes, rule, phases, ..Decision::on(told, verdict) }, case)
+        let rests_on_paths = case.rests_on_paths();
+        let decision = Decision::on(told, verdict);
+        (Decision { notes, rule, rests_on_paths, phases, ..decision }, case)
+    }
+
+    /// Remembers what the engine said of an image.
+    fn remember(&self, case: &Case, verdict: &Verdict) {
+        if !case.remembered {
+            self.remembered.images.keep(&case.evidence.held, verdict);
+        }
     }
 
     /// The rule that counted.
@@ -414,6 +444,7 @@ impl Gate {
 /// What is done about a refusal, before it is given.
 #[derive(Clone, Copy)]
 enum Step {
+    Engine,
     Node,
     TrustServer,
     Registry,

@@ -43,11 +43,14 @@ impl Gate {
             host.asked.extend(engine.volume(&name).await?.as_ref().and_then(brought));
         }
         let sources: Vec<String> = host.asked.iter().filter_map(bound).collect();
-        let names_runtime = host.asked.iter().any(|one| matches!(one, HostAccess::Runtime(_)));
-        if sources.is_empty() && !names_runtime {
+        let runtimes: Vec<_> = host.asked.iter().filter_map(runtime).collect();
+        if sources.is_empty() && runtimes.is_empty() {
             return Ok(());
         }
-        let defaults = engine.defaults().await?;
+        let mut defaults = self.remembered.defaults.of(engine).await?;
+        if runtimes.iter().any(|named| *named != defaults.default_runtime) {
+            defaults = self.remembered.defaults.anew(engine).await?;
+        }
         host.default_runtime = Some(defaults.default_runtime);
         if !sources.is_empty() {
             let data = &defaults.docker_root_dir;
@@ -144,6 +147,10 @@ fn mounted(mount: &Mount) -> Option<HostAccess> {
         "volume" => Some(HostAccess::Volume(mount.name.clone())),
         _ => None,
     }
+}
+
+fn runtime(access: &HostAccess) -> Option<&str> {
+    if let HostAccess::Runtime(name) = access { Some(name) } else { None }
 }
 
 fn volume(access: &HostAccess) -> Option<String> {

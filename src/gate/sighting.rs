@@ -107,6 +107,11 @@ impl Sightings {
         unchecked.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Whether anything was seen of a container that was not fine.
+    pub fn has(&self, id: &ContainerId) -> bool {
+        self.0.contains(id)
+    }
+
     /// Forgets a container.
     pub fn forget(&mut self, id: &ContainerId) {
         self.0.pop(id);

@@ -271,7 +271,8 @@ certificates = ["""{}"""]
                 0 => draw.of(&[time, time - second, time + second]),
                 _ => testing::recorded(),
             };
-            let case = Case { subject, evidence, now, unasked: Vec::new(), notes: BTreeMap::new() };
+            let (remembered, unasked, notes) = (false, Vec::new(), BTreeMap::new());
+            let case = Case { subject, evidence, now, remembered, unasked, notes };
             let judged = judge(&policy, &case);
             match verdicts.recall(&case) {
                 Some(found) => {
@@ -294,7 +295,8 @@ certificates = ["""{}"""]
         let subject = Subject::Name(format!("{gun}:v0.0.0").parse().unwrap());
         let evidence = Evidence { trust: vec![(gun.clone(), Ok(data))], ..Evidence::default() };
         let (unasked, notes) = (Vec::new(), BTreeMap::new());
-        let mut case = Case { subject, evidence, now: testing::recorded(), unasked, notes };
+        let now = testing::recorded();
+        let mut case = Case { subject, evidence, now, remembered: false, unasked, notes };
         let verdicts = Verdicts::default();
         verdicts.keep(&policy, &case, &judge(&policy, &case));
         assert!(verdicts.recall(&case).is_some());

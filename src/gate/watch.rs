@@ -2,8 +2,8 @@
 //!
 //! Swarm tasks, restart policies and the engine's own start never pass the API, and some
 //! containers are older than the plugin. So those that run are looked at when the watch
-//! begins, and every one that starts from then on, by the engine's events. What may not
-//! run is told, and killed where the policy says so.
+//! begins, and every one that starts from then on, by the engine's events, unless its start
+//! was proven as a call just now. What may not run is told, and killed where the policy says so.
 //!
 //! Bounds: a few looks at a time, a few thousand waiting, each container told once until
 //! something changes.
@@ -55,6 +55,7 @@ pub async fn watch(gate: SharedGate, appeared: Arc<Notify>, told: Arc<Told>) {
         watch.changes.enforced().await;
         let began = Instant::now();
         let Err(error) = watch.follow().await;
+        watch.gate.current().remembered.forget();
         if began.elapsed() >= LASTED {
             pause = FIRST_PAUSE;
         }
@@ -121,6 +122,7 @@ impl<'e> Watch<'e> {
     async fn follow(&mut self) -> Result<Infallible, EngineError> {
         // Events first: what starts after the sweep's list is made is among them.
         let mut starts = self.engine.events().await?;
+        self.gate.current().remembered.forget();
         self.appeared.notify_one();
         self.sweep().await?;
         info!(containers = self.waiting.len(), "looking at the containers that run");
@@ -148,7 +150,12 @@ impl<'e> Watch<'e> {
         again: &mut Interval,
     ) -> Result<(), EngineError> {
         tokio::select! {
-            started = starts.next() => self.enqueue(started?),
+            started = starts.next() => {
+                let container = started?;
+                if !self.is_judged(&container.id) {
+                    self.enqueue(container);
+                }
+            }
             Some(look) = self.looks.join_next_with_id() => match look {
                 Ok((task, look)) => {
                     self.looking.remove(&task);
@@ -209,6 +216,13 @@ impl<'e> Watch<'e> {
         } else {
             self.overflowed = true;
         }
+    }
+
+    /// Whether the call that started it was judged, and there is nothing to take back that
+    /// was told of it.
+    fn is_judged(&self, id: &ContainerId) -> bool {
+        let gate = self.gate.current();
+        gate.remembered.starts.take(id, gate.generation()) && !self.sightings.has(id)
     }
 
     fn is_looking_at(&self, id: &ContainerId) -> bool {

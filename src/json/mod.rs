@@ -193,7 +193,17 @@ pub fn go_fold(name: &str) -> Cow<'_, str> {
 }
 
 /// Whether Go's `encoding/json` compares two names as equal ([`go_fold`]).
+#[inline]
 pub fn go_eq(one: &str, other: &str) -> bool {
+    // Most names differ in their first letter. One that is not ASCII may fold to ASCII.
+    let (first, second) = (one.bytes().next(), other.bytes().next());
+    let differs = first.zip(second).is_some_and(|(first, second)| {
+        first.is_ascii() && second.is_ascii() && !first.eq_ignore_ascii_case(&second)
+    });
+    !differs && folds_alike(one, other)
+}
+
+fn folds_alike(one: &str, other: &str) -> bool {
     if one.is_ascii() && other.is_ascii() {
         one.eq_ignore_ascii_case(other)
     } else {
@@ -382,12 +392,32 @@ fn repeated<'m>(members: &'m [(Cow<'_, str>, Value<'_>)], names: Names) -> Optio
         let known = |(rank, name): &(usize, &str)| all().take(*rank).any(|one| same(one, name));
         return ranked.find(known).map(|(_, name)| name);
     }
+    // Mostly none does, and these numbers tell so without a copy of any name.
+    let mut marks: Vec<u64> = all().map(|name| mark(name, names)).collect();
+    marks.sort_unstable();
+    if marks.windows(2).all(|pair| pair.first() != pair.last()) {
+        return None;
+    }
     let compared = |name: &'m str| match names {
         Names::Exact => Cow::Borrowed(name),
         Names::Go => go_fold(name),
     };
     let mut seen = HashSet::with_capacity(members.len());
     all().find(|name| !seen.insert(compared(name)))
+}
+
+/// A number that equal names share, and others hardly ever: FNV-1a, 64 bits. Names can be made
+/// that share it all the same, so it proves only that names differ.
+fn mark(name: &str, names: Names) -> u64 {
+    let add = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let begin = 0xcbf2_9ce4_8422_2325;
+    match names {
+        Names::Exact => name.bytes().fold(begin, add),
+        Names::Go if name.is_ascii() => {
+            name.bytes().fold(begin, |sum, byte| add(sum, byte.to_ascii_lowercase()))
+        }
+        Names::Go => go_fold(name).bytes().fold(begin, add),
+    }
 }
 
 #[cfg(test)]
@@ -450,9 +480,33 @@ mod tests {
                 assert!(read(text, Names::Exact).is_ok(), "{text}");
             }
         }
+        for (one, other, equal) in [
+            ("\u{17f}ize", "Size", true),
+            ("Keep", "\u{212a}eep", true),
+            ("\u{17f}", "\u{17f}", true),
+            ("", "", true),
+            ("", "a", false),
+            ("Image", "imagE", true),
+            ("Image", "Images", false),
+            ("@", "`", false),
+        ] {
+            assert_eq!(go_eq(one, other), equal, "{one} {other}");
+        }
         for text in ["{\"\u{131}mage\":1,\"Image\":2}", r#"{"Im_age":1,"Image":2}"#] {
             assert!(read(text, Names::Go).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn names_that_share_a_mark_are_two() {
+        let names = ["8yn0iYCKYHlIj4-BwPqk", "GReLUrM4wMqfg9yzV3KQ"];
+        assert_eq!(mark(names[0], Names::Exact), mark(names[1], Names::Exact));
+        let document = |last: &str| {
+            let numbers = (0..20).fold(String::new(), |text, n| text + &format!(r#""{n}":0,"#));
+            format!(r#"{{{numbers}"{}":1,"{last}":2}}"#, names[0])
+        };
+        assert!(read(&document(names[1]), Names::Exact).is_ok());
+        assert!(read(&document(names[0]), Names::Exact).is_err());
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub struct Bound {
 }
 
 /// What the engine holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Held {
     /// It was not asked, or it is not its image that decides.
     #[default]

@@ -171,12 +171,17 @@ impl<'v> Fields<'v> {
     }
 
     fn get(&self, name: &str) -> Result<Option<&'v Value<'v>>, Refusal> {
-        match self.object.iter().find(|(written, _)| go_eq(written, name)) {
-            Some((written, _)) if written != name => {
-                Err(Refusal::AmbiguousName { place: self.place(name), written: excerpt(written) })
-            }
-            Some((_, Value::Null)) | None => Ok(None),
-            Some((_, value)) => Ok(Some(value)),
+        // None stands twice, in whatever spelling: beside the exact one there is no other.
+        match self.object.get(name) {
+            Some(Value::Null) => Ok(None),
+            Some(value) => Ok(Some(value)),
+            None => match self.object.iter().find(|(written, _)| go_eq(written, name)) {
+                None => Ok(None),
+                Some((written, _)) => {
+                    let written = excerpt(written);
+                    Err(Refusal::AmbiguousName { place: self.place(name), written })
+                }
+            },
         }
     }
 }

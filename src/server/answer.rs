@@ -1,6 +1,7 @@
 //! One request of the engine, answered.
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,13 +9,14 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
-use tracing::{Instrument, debug, info_span};
+use tokio::sync::watch;
+use tracing::{debug, error};
 
 use super::call::{self, Outcome, Undisturbed};
 use super::probe::Probes;
 use crate::gate::{Decision, Gate, SharedGate};
 use crate::policy::{Reason, Verdict};
-use crate::record::{Asked, Recorder};
+use crate::record::{Asked, Recorder, Took};
 use crate::request::{self, ACTIVATE, Answer, Call, WireError};
 
 /// Largest message taken from the engine, in bytes. Engines show bodies of up to 4 MiB,
@@ -26,6 +28,36 @@ pub(super) struct Desk {
     pub gate: SharedGate,
     pub recorder: Arc<Recorder>,
     pub probes: Probes,
+    /// Whether a shutdown was asked for. Who listens to it has something to bring to its end.
+    pub stopping: watch::Sender<bool>,
+}
+
+impl Desk {
+    /// Does something once the answer that is being made has been sent, as nobody is to wait for
+    /// it; at the latest before [`serve`](super::serve) ends. It takes no longer than a moment.
+    fn afterwards(&self, work: impl FnOnce() + Send + 'static) {
+        let waited_for = self.stopping.subscribe();
+        let work = Afterwards(Some(work));
+        tokio::spawn(async move {
+            drop(work);
+            drop(waited_for);
+        });
+    }
+}
+
+/// What is done when it is dropped, so even if its task is never begun.
+struct Afterwards<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for Afterwards<F> {
+    fn drop(&mut self) {
+        let Some(work) = self.0.take() else { return };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            error!(
+                error = call::said(&*panic),
+                "what was decided could not be told: this is a bug"
+            );
+        }
+    }
 }
 
 /// Answers one HTTP request. Always with status 200 where the path is known: the engine
@@ -60,8 +92,8 @@ async fn decided(
     gate: &Gate,
     decision: impl Future<Output = Answer> + Send + 'static,
 ) -> Response<Full<Bytes>> {
-    let decision = Undisturbed::new(decision.instrument(info_span!("call")));
-    match or_denial(decision.await, gate, &desk.recorder).to_json() {
+    let decision = Undisturbed::new(decision).await;
+    match or_denial(decision, gate, &desk.recorder).to_json() {
         Cow::Borrowed(text) => respond(StatusCode::OK, text),
         Cow::Owned(text) => respond(StatusCode::OK, text),
     }
@@ -72,7 +104,7 @@ fn or_denial(outcome: Outcome<Answer>, gate: &Gate, recorder: &Recorder) -> Answ
     outcome.unwrap_or_else(|panic| {
         let decision = gate.refuse(Reason::Internal);
         recorder.failed(call::said(&*panic), &decision, gate.generation());
-        answer_of(decision)
+        answer_of(&decision)
     })
 }
 
@@ -85,8 +117,16 @@ async fn authorize(desk: Arc<Desk>, gate: Arc<Gate>, body: Incoming) -> Answer {
     let read = began.elapsed();
     desk.probes.saw(&call.uri);
     let decision = gate.decide(&call).await;
-    desk.recorder.decided(Asked::Request(&call), &decision, gate.generation(), read, began);
-    answer_of(decision)
+    if desk.recorder.passed(&decision) {
+        return answer_of(&decision);
+    }
+    let took = Took { read, total: began.elapsed() };
+    let answer = answer_of(&decision);
+    let told = Arc::clone(&desk);
+    desk.afterwards(move || {
+        told.recorder.decided(Asked::Request(&call), &decision, gate.generation(), took);
+    });
+    answer
 }
 
 /// What came of a call has happened already, but its caller does not know yet.
@@ -100,14 +140,19 @@ async fn review(desk: Arc<Desk>, gate: Arc<Gate>, body: Incoming) -> Answer {
     let read = began.elapsed();
     let decision = gate.review(&call, &response).await;
     // That all is as it was decided before the call is not worth a second line.
+    let answer = answer_of(&decision);
     if !decision.verdict.is_allow() {
-        desk.recorder.decided(Asked::Response(&call), &decision, gate.generation(), read, began);
+        let took = Took { read, total: began.elapsed() };
+        let told = Arc::clone(&desk);
+        desk.afterwards(move || {
+            told.recorder.decided(Asked::Response(&call), &decision, gate.generation(), took);
+        });
     }
-    answer_of(decision)
+    answer
 }
 
-fn answer_of(decision: Decision) -> Answer {
-    match decision.verdict {
+fn answer_of(decision: &Decision) -> Answer {
+    match &decision.verdict {
         Verdict::Allow(_) => Answer::Allow,
         Verdict::Deny(refusal) => Answer::Deny(refusal.to_string()),
     }
@@ -132,7 +177,7 @@ async fn read<T>(
     read.map_err(|fault| {
         let decision = gate.refuse(Reason::Message { fault });
         recorder.unreadable(&decision, gate.generation(), began.elapsed());
-        answer_of(decision)
+        answer_of(&decision)
     })
 }
 
@@ -156,9 +201,31 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::gate::Settings;
     use crate::policy::Policy;
+
+    #[test]
+    fn what_is_done_afterwards_is_done_whatever_ends_before() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let work = || {
+            let done = Arc::clone(&done);
+            Afterwards(Some(move || {
+                done.fetch_add(1, Ordering::Relaxed);
+            }))
+        };
+        drop(work());
+        assert_eq!(done.load(Ordering::Relaxed), 1);
+        // A runtime that ends before it begins what it was given.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let begun = work();
+        runtime.spawn(async move { drop(begun) });
+        drop(runtime);
+        assert_eq!(done.load(Ordering::Relaxed), 2);
+        drop(Afterwards(Some(|| panic!("as if by a bug"))));
+    }
 
     #[test]
     fn a_panic_is_a_denial_unless_nothing_is_refused() {

@@ -37,6 +37,7 @@ mod policy_tools;
 mod proxy;
 mod record;
 mod reload;
+mod remembered;
 mod repositories;
 mod restarts;
 mod scene;

@@ -10,11 +10,20 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Every container is made of this one, from a registry that no policy here registers.
+use crate::site::Site;
+
+/// Every container is made of this one, which is also what jenkins signs at a [`Site`].
 const IMAGE: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 /// An engine's answers, and what it was asked.
 #[derive(Default)]
 pub struct Engine {
+    /// What containers are made of, by name; where that is not told, an image of a registry
+    /// that no policy registers.
+    pub called: Option<String>,
+    /// The runtime of its containers, and the one it takes where none is named.
+    pub runtimes: Option<(&'static str, &'static str)>,
+    /// What it was asked, in order.
+    pub asked: Vec<String>,
     pub running: Vec<usize>,
     /// How long it takes to say what a container is.
     pub slowness: Duration,
@@ -77,6 +86,12 @@ fn answer(engine: &Shared, method: &str, path: &str) -> (&'static str, String) {
     if method == "PRI" {
         return ("400 Bad Request", String::new());
     }
+    engine.lock().unwrap().asked.push(path.to_owned());
+    if path == "/info" {
+        let (_, default) = engine.lock().unwrap().runtimes.unwrap();
+        let body = format!(r#"{{"DockerRootDir":"/var/lib/docker","DefaultRuntime":"{default}"}}"#);
+        return ("200 OK", body);
+    }
     if path == "/containers/json" {
         let mut engine = engine.lock().unwrap();
         engine.sweeps += 1;
@@ -110,8 +125,12 @@ fn answer(engine: &Shared, method: &str, path: &str) -> (&'static str, String) {
             if engine.is_broken {
                 return ("500 Internal Server Error", r#"{"message":"out of order"}"#.to_owned());
             }
-            let image = r#""Config":{"Image":"quay.example/app:1"},"HostConfig":{},"Mounts":[]"#;
-            ("200 OK", format!(r#"{{"Id":"{id}","Image":"{IMAGE}",{image}}}"#))
+            let called = engine.called.as_deref().unwrap_or("quay.example/app:1");
+            let runtime = engine.runtimes.map_or("", |(runtime, _)| runtime);
+            let made = format!(
+                r#""Config":{{"Image":"{called}"}},"HostConfig":{{"Runtime":"{runtime}"}}"#
+            );
+            ("200 OK", format!(r#"{{"Id":"{id}","Image":"{IMAGE}",{made},"Mounts":[]}}"#))
         }
         ("POST", "kill") => {
             engine.lock().unwrap().killed.insert(id.to_owned());
@@ -154,10 +173,22 @@ impl Scene {
     }
 
     pub fn enforcing(enforced: bool, on_violation: &str, engine: Engine) -> Self {
-        let dir = tempfile::tempdir().unwrap();
         let policy = format!(
             "[trust_configuration]\nrequire_content_trust = {enforced}\non_violation = {on_violation:?}\n"
         );
+        Self::begin(tempfile::tempdir().unwrap(), &policy, engine)
+    }
+
+    /// By the policy of a site.
+    pub fn at(site: &Site, engine: Engine) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("ca.pem"), &site.server.ca).unwrap();
+        let scene = Self::begin(dir, &site.policy(), engine);
+        scene.let_engine_start();
+        scene
+    }
+
+    fn begin(dir: tempfile::TempDir, policy: &str, engine: Engine) -> Self {
         let [config, log] = ["policy.toml", "log"].map(|name| dir.path().join(name));
         fs::write(&config, policy).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_countersign"))
