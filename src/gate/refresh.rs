@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
 
 use super::repositories::Registered;
-use super::seen::Seen;
+use super::seen::{Incoming, Seen, Writing};
 use super::{NETWORK, away, seen};
 use crate::image::Repository;
 use crate::policy::Gap;
@@ -72,6 +72,19 @@ pub(super) struct Failing {
 enum Origin {
     Server,
     Disk,
+}
+
+/// How an attempt has its files.
+struct Source {
+    origin: Origin,
+    deadline: Deadline,
+    writing: Writing,
+}
+
+/// What came of a file that was not wanted yet.
+struct Ahead {
+    file: FileName,
+    came: Result<Option<Incoming>, Failure>,
 }
 
 /// How long a server has for all files of a repository, the large ones included: decisions
@@ -159,9 +172,24 @@ impl Refresh<'_> {
         &self,
         origin: Origin,
         before: Option<Arc<TrustData>>,
-        mut timestamp: Option<Vec<u8>>,
+        timestamp: Option<Vec<u8>>,
         deadline: Deadline,
     ) -> Result<Kept, Failure> {
+        let (writing, writers) = Writing::new();
+        let from = Source { origin, deadline, writing };
+        let outcome = self.update(from, before, timestamp).await;
+        // Of one that failed nothing is left on disk.
+        writers.end().await;
+        outcome
+    }
+
+    async fn update(
+        &self,
+        from: Source,
+        before: Option<Arc<TrustData>>,
+        mut timestamp: Option<Vec<u8>>,
+    ) -> Result<Kept, Failure> {
+        let origin = from.origin;
         let seen = seen::load(self.store, self.repository, self.memory.as_deref())
             .map_err(Failure::Disk)?;
         let history = seen.history();
@@ -173,20 +201,21 @@ impl Refresh<'_> {
         if origin == Origin::Disk {
             update = update.of_kept_files(self.grace);
         }
-        let mut fetched: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let mut current_timestamp = Vec::new();
+        let mut fetched: BTreeMap<String, Incoming> = BTreeMap::new();
+        let mut current_timestamp: Arc<[u8]> = Arc::default();
+        // The one that was had while another was verified.
+        let mut ahead: Option<Ahead> = None;
         while let Some(wanted) = update.wanted() {
             let plain = plain_name(&wanted.file);
             let is_timestamp = wanted.file == FileName::Current(Role::Timestamp);
-            let bytes = match (is_timestamp.then(|| timestamp.take()).flatten(), origin) {
-                (Some(bytes), _) => Some(bytes),
-                (None, Origin::Disk) => self.read(&plain),
-                (None, Origin::Server) => match self.on_disk(&wanted, &plain) {
-                    Some(bytes) => Some(bytes),
-                    None => self.download(&wanted, deadline).await?,
-                },
+            let file = if let Some(ahead) = ahead.take_if(|ahead| ahead.file == wanted.file) {
+                ahead.came?
+            } else if let Some(bytes) = is_timestamp.then(|| timestamp.take()).flatten() {
+                Some(Incoming::new(bytes, &wanted.file))
+            } else {
+                self.have(&from, &wanted).await?
             };
-            let Some(bytes) = bytes else {
+            let Some(file) = file else {
                 // A repository without root is one without trust data. One that was known
                 // and whose server has no timestamp for it any more was deleted there.
                 let deleted = known && is_timestamp && origin == Origin::Server;
@@ -196,18 +225,31 @@ impl Refresh<'_> {
                 update.absent().map_err(Failure::Bad)?;
                 continue;
             };
-            let (went_on, bytes) = self.offer(update, bytes).await?;
-            update = went_on;
+            // One alone: it stays in memory until its turn comes.
+            let upcoming = if ahead.is_none() { update.upcoming() } else { None };
+            let is_set_back = update.setback().is_some();
+            let (went_on, next) =
+                tokio::try_join!(self.offer(update, Arc::clone(&file.bytes)), async {
+                    Ok(self.have_ahead(&from, upcoming).await)
+                })?;
+            (update, ahead) = (went_on, ahead.or(next));
+            if update.setback().is_some() && !is_set_back {
+                // Nothing of it counts: all is had again under another root.
+                fetched.clear();
+                continue;
+            }
             match &wanted.file {
                 // Passed on the way; what comes of them is what is kept.
                 FileName::RootVersion(_) | FileName::ListVersion(_) => continue,
                 FileName::Current(Role::Root) | FileName::Hashed(Role::Root, _) => {
-                    root = Some(bytes.clone());
+                    root = Some(file.bytes.to_vec());
                 }
-                FileName::Current(Role::Timestamp) => current_timestamp.clone_from(&bytes),
+                FileName::Current(Role::Timestamp) => {
+                    current_timestamp = file.bytes.as_slice().into();
+                }
                 _ => {}
             }
-            fetched.insert(plain, bytes);
+            fetched.insert(plain, file);
         }
         let Some((data, history)) = update.finish() else { return Err(Failure::Nothing) };
         let mut seen = Arc::new(seen.followed_by(History { root, ..history }, self.now));
@@ -223,24 +265,49 @@ impl Refresh<'_> {
         if origin == Origin::Server {
             self.touch(saved);
         }
-        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp.into(), seen, saved })
+        Ok(Kept { data: Arc::new(data), timestamp: current_timestamp, seen, saved })
     }
 
     /// Has a file verified away from the threads that serve connections, and not more than
     /// a few at a time: a large one takes a tenth of a second, an odd one a second and ten
     /// times its size in memory.
-    async fn offer(
-        &self,
-        mut update: Update,
-        bytes: Vec<u8>,
-    ) -> Result<(Update, Vec<u8>), Failure> {
+    async fn offer(&self, mut update: Update, bytes: Arc<Vec<u8>>) -> Result<Update, Failure> {
         let now = self.now;
         let _permit = self.heavy.acquire().await;
         let work = move || {
             let outcome = update.offer(&bytes, now);
-            outcome.map(|()| (update, bytes))
+            outcome.map(|()| update)
         };
         away(work).await.map_err(Failure::Bad)
+    }
+
+    /// The file wanted. One of the server's that is known by its hash begins to be written at
+    /// once.
+    async fn have(&self, from: &Source, wanted: &Wanted) -> Result<Option<Incoming>, Failure> {
+        let Source { origin, deadline, writing } = from;
+        let plain = plain_name(&wanted.file);
+        let from_disk = match *origin {
+            Origin::Disk => self.read(&plain),
+            Origin::Server => self.on_disk(wanted, &plain),
+        };
+        let incoming = |bytes| Incoming::new(bytes, &wanted.file);
+        if from_disk.is_some() || *origin == Origin::Disk {
+            return Ok(from_disk.map(incoming));
+        }
+        let file = self.download(wanted, *deadline).await?.map(incoming);
+        Ok(match wanted.file {
+            FileName::Hashed(Role::Targets | Role::Delegation(_), _) => {
+                file.map(|file| file.written_by(writing, self.store, self.repository, &plain))
+            }
+            _ => file,
+        })
+    }
+
+    /// What comes of one that is not wanted yet.
+    async fn have_ahead(&self, from: &Source, wanted: Option<Wanted>) -> Option<Ahead> {
+        let wanted = wanted?;
+        let came = self.have(from, &wanted).await;
+        Some(Ahead { file: wanted.file, came })
     }
 
     /// A file on disk that is exactly the one wanted.
@@ -289,10 +356,10 @@ impl Refresh<'_> {
     /// Keeps what was verified, and returns what is remembered once it is on disk. That the
     /// disk is full changes no verdict, but the next start would begin without it, so it is
     /// said loudly.
-    async fn save(&self, files: BTreeMap<String, Vec<u8>>, seen: Arc<Seen>) -> Option<Arc<Seen>> {
+    async fn save(&self, files: BTreeMap<String, Incoming>, seen: Arc<Seen>) -> Option<Arc<Seen>> {
         let (store, repository) = (self.store.clone(), self.repository.clone());
         let written =
-            tokio::task::spawn_blocking(move || seen::save(&store, &repository, &files, &seen));
+            tokio::task::spawn_blocking(move || seen::save(&store, &repository, files, &seen));
         match written.await {
             Ok(Ok(written)) => {
                 info!(repository = %self.repository, "trust data refreshed");

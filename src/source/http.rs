@@ -20,6 +20,9 @@ use super::clock::Deadline;
 pub(super) const IDLE: Duration = Duration::from_secs(50);
 /// Idle connections kept per host: one repository's files come one after another.
 pub(super) const IDLE_CONNECTIONS: usize = 4;
+/// Tasks of a connection that have to run, one after the other, before it can be had again:
+/// who asks for the next file at once would have another one made.
+const HOPS: usize = 3;
 /// Most bytes of an answer's head, and of what is read ahead of the body.
 pub(super) const MAX_HEAD: usize = 32 * 1024;
 /// Most header fields of an answer.
@@ -83,7 +86,13 @@ pub(super) async fn exchange<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let whole = async { whole(send(client, call).await?, call.max).await };
+    let whole = async {
+        let answer = whole(send(client, call).await?, call.max).await;
+        for _ in 0..HOPS {
+            tokio::task::yield_now().await;
+        }
+        answer
+    };
     call.deadline.bound(whole).await.unwrap_or(Err(Failure::Timeout))
 }
 
@@ -146,7 +155,8 @@ async fn collect(mut body: Incoming, max: u64) -> Result<Vec<u8>, Failure> {
     if body.size_hint().lower() > max {
         return Err(Failure::TooLarge);
     }
-    let mut bytes = Vec::new();
+    // In one piece; what is announced is at most what may come.
+    let mut bytes = Vec::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(0));
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(Failure::Broken)?.into_data() else { continue };
         if (bytes.len() as u64).saturating_add(data.len() as u64) > max {

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place;
+use super::place::{self, Aside};
 use super::store::StoreError;
 
 /// Bytes of the number.
@@ -90,11 +90,12 @@ fn draw(state: &Path) -> Result<String, StoreError> {
         let _ = write!(text, "{byte:02x}");
         text
     });
-    let [_, hidden] = places(state);
-    // Before the lock is given up.
-    if let Err(error) = place::write(hidden, text(&node).as_bytes()) {
-        tracing::error!(%error, "this node's number could not be written");
-    }
+    // Before the lock is given up. What could not be written is tried again, and told.
+    let text = text(&node);
+    let aside =
+        places(state).into_iter().filter_map(|path| Aside::write(path, text.as_bytes()).ok());
+    let synced = place::sync(aside.collect());
+    place::put(synced.into_iter().filter_map(Result::ok).collect());
     Ok(node)
 }
 

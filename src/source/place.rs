@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::NamedTempFile;
 
 use super::store::StoreError;
 
@@ -19,6 +20,9 @@ use super::store::StoreError;
 const ASIDE: &str = ".tmp";
 /// How often a lock that another process holds is tried.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// How often a file is begun anew that was swept away while it was begun.
+const BEGINNINGS: usize = 8;
 
 /// How many are synced at a time.
 const AT_ONCE: usize = 8;
@@ -35,7 +39,7 @@ impl Aside {
         let written = || {
             let folder = folder_of(&path)?;
             create_dir(folder)?;
-            let mut file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
+            let mut file = begin(folder)?;
             file.write_all(bytes)?;
             Ok(file)
         };
@@ -44,28 +48,53 @@ impl Aside {
             Err(error) => Err(StoreError { path, error }),
         }
     }
+
+    /// Syncs it.
+    pub fn sync(self) -> Result<Synced, StoreError> {
+        let done = self.file.as_file().sync_all();
+        self.synced(done)
+    }
+
+    fn synced(self, done: io::Result<()>) -> Result<Synced, StoreError> {
+        let Self { file, path } = self;
+        match done {
+            Ok(()) => Ok(Synced { file, path }),
+            Err(error) => Err(StoreError { path, error }),
+        }
+    }
 }
 
-/// Whole on disk, and not in its place yet.
+/// Begins a file aside. Its lock is held while it is open, and tells it from what a process
+/// left that was killed.
+fn begin(folder: &Path) -> io::Result<NamedTempFile> {
+    for _ in 0..BEGINNINGS {
+        let file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            // Somebody who sweeps came in between, and took it for a dead one's.
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+        }
+    }
+    Err(io::Error::other("what is written there is removed again and again"))
+}
+
+/// Whole on disk, and not in its place yet. Gone where it never gets there.
 pub struct Synced {
-    file: TempPath,
+    file: NamedTempFile,
     path: PathBuf,
 }
 
 /// Syncs files that are written aside. What came of each.
 pub fn sync(files: Vec<Aside>) -> Vec<Result<Synced, StoreError>> {
     let done = at_once(&files, |one| one.file.as_file().sync_all());
-    let synced = |(Aside { file, path }, done): (Aside, io::Result<()>)| match done {
-        Ok(()) => Ok(Synced { file: file.into_temp_path(), path }),
-        Err(error) => Err(StoreError { path, error }),
-    };
-    files.into_iter().zip(done).map(synced).collect()
+    files.into_iter().zip(done).map(|(file, done)| file.synced(done)).collect()
 }
 
 /// Puts files into their places. What came of each; it is there to stay where that is good.
 pub fn put(files: Vec<Synced>) -> Vec<Result<(), StoreError>> {
     let rename = |Synced { file, path }: Synced| match file.persist(&path) {
-        Ok(()) => Ok(path),
+        Ok(_) => Ok(path),
         Err(error) => Err(StoreError { path, error: error.error }),
     };
     let renamed: Vec<_> = files.into_iter().map(rename).collect();
@@ -156,7 +185,6 @@ pub(super) fn read(path: PathBuf, most: u64) -> Result<Option<Vec<u8>>, StoreErr
 
 /// Makes a folder and those above it, for their owner alone, so that they outlive a crash.
 pub(super) fn create_dir(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
     if path.is_dir() {
         return Ok(());
     }
@@ -195,15 +223,26 @@ pub(super) fn lock(path: &Path, patience: Duration) -> Result<Lock, StoreError> 
     }
 }
 
-/// Removes what was left aside in a folder, where `is_dead` says so of it.
-pub(super) fn sweep(folder: &Path, is_dead: impl Fn(&fs::DirEntry) -> bool) -> io::Result<()> {
+/// Removes what was left aside in a folder by processes that are no more.
+pub(super) fn sweep(folder: &Path) -> io::Result<()> {
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     for entry in fs::read_dir(folder)?.filter_map(Result::ok) {
         let aside = entry.file_name().to_str().is_some_and(|name| name.starts_with(ASIDE));
-        if aside && entry.file_type().is_ok_and(|kind| kind.is_file()) && is_dead(&entry) {
-            match fs::remove_file(entry.path()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        if !aside || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let swept = match File::open(entry.path()) {
+            Ok(file) => match file.try_lock() {
+                Ok(()) => fs::remove_file(entry.path()),
+                // It is being written.
+                Err(TryLockError::WouldBlock) => Ok(()),
+                Err(TryLockError::Error(error)) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        match swept {
+            Err(error) if !is_gone(&error) => return Err(error),
+            _ => {}
         }
     }
     Ok(())

@@ -25,8 +25,6 @@ pub use super::place::{Aside, Lock, Synced, put, sync};
 
 /// Largest file read back, in bytes: the largest that is ever verified.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
-/// How old what was left aside is where others write without a lock.
-const DEAD: Duration = Duration::from_secs(3600);
 
 /// The folder of a repository's files, below its name.
 const TRUST: &str = "_trust";
@@ -34,8 +32,6 @@ const TRUST: &str = "_trust";
 const RECORD: &str = "_record";
 /// The record's name in both.
 const RECORD_FILE: &str = "record.json";
-/// The folder, below a repository's, that is written to without its lock.
-const UNLOCKED: &str = "manifests";
 /// What was forgotten on request, a line each.
 const RESETS: &str = "resets.log";
 
@@ -152,6 +148,19 @@ impl Store {
         Aside::write(self.path(repository, name), bytes)
     }
 
+    /// Writes a file of a repository aside ahead of the others, and syncs it. Makes all the
+    /// folders of the repository, so that they are there when its record is written.
+    pub fn ahead(
+        &self,
+        repository: &Repository,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Synced, StoreError> {
+        let path = self.record_folder(repository);
+        create_dir(&path).map_err(|error| StoreError { path, error })?;
+        self.aside(repository, name, bytes)?.sync()
+    }
+
     /// Writes a file of a repository, and removes the oldest of its folder past `most`.
     pub fn write_among(
         &self,
@@ -223,19 +232,11 @@ impl Store {
         place::lock(&path, patience)
     }
 
-    /// Removes what processes that were killed left aside of a repository. To be called
-    /// with its lock held, since nobody else writes then.
+    /// Removes what processes that were killed left aside of a repository.
     pub fn sweep(&self, repository: &Repository) -> Result<(), StoreError> {
         let own = self.record_folder(repository);
-        let top = self.folder(repository);
-        let unlocked = top.join(UNLOCKED);
-        for folder in folders(&top)?.into_iter().chain([own]) {
-            let shared = folder == unlocked;
-            let is_old = |entry: &fs::DirEntry| {
-                let written = entry.metadata().and_then(|file| file.modified());
-                written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > DEAD))
-            };
-            let swept = place::sweep(&folder, |entry| !shared || is_old(entry));
+        for folder in folders(&self.folder(repository))?.into_iter().chain([own]) {
+            let swept = place::sweep(&folder);
             swept.map_err(|error| StoreError { path: folder, error })?;
         }
         Ok(())
@@ -384,28 +385,27 @@ mod tests {
         write(&store, &repository, "targets/a.json", b"1");
         write(&store, &repository, "manifests/b.json", b"1");
         store.write_record(&store.records(&repository)[0], b"x").unwrap();
-        let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let left = |name: &str, written: Option<std::time::SystemTime>| {
+        let left = |name: &str| {
             let path = store.path(&repository, name);
-            let file = File::create(&path).unwrap();
-            if let Some(written) = written {
-                file.set_modified(written).unwrap();
-            }
+            File::create(&path).unwrap();
             path
         };
         let own = store.records(&repository)[0].with_file_name(".tmpAAAAAA");
         File::create(&own).unwrap();
-        let dead = [
-            left(".tmpAAAAAA", None),
-            left("targets/.tmpAAAAAA", None),
-            left("manifests/.tmpOLD", Some(old)),
-            own,
+        let dead =
+            [left(".tmpAAAAAA"), left("targets/.tmpAAAAAA"), left("manifests/.tmpAAAAAA"), own];
+        let under_way = [
+            store.aside(&repository, "targets/a.json", b"2").unwrap().sync().unwrap(),
+            store.ahead(&repository, "manifests/b.json", b"2").unwrap(),
         ];
-        let under_way = left("manifests/.tmpNEW", None);
         store.sweep(&repository).unwrap();
         assert!(dead.iter().all(|path| !path.exists()), "{dead:?}");
-        assert!(under_way.exists(), "another process writes it");
         assert_eq!(store.names(&repository).unwrap(), ["manifests/b", "targets/a"]);
+        // What is being written stays, and gets to its place.
+        put(under_way.into()).into_iter().collect::<Result<(), _>>().unwrap();
+        for name in ["manifests/b.json", "targets/a.json"] {
+            assert_eq!(store.read(&repository, name).unwrap().unwrap(), b"2", "{name}");
+        }
     }
 
     #[test]

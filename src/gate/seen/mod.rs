@@ -9,6 +9,7 @@
 //! The record is written before the role files that it speaks of. So whatever happens in
 //! between, files on disk are at worst older than what was seen, and fetched again.
 
+mod ahead;
 mod record;
 mod reset;
 
@@ -24,11 +25,11 @@ use serde::de::DeserializeOwned;
 use tracing::{error, warn};
 
 use self::record::{Damage, Entry, Record};
-use crate::image::{Digest, Repository};
+use crate::image::Repository;
 use crate::source::{self, Aside, Store, StoreError, Synced};
-use crate::trust::crypto::sha256;
-use crate::trust::notary::History;
+use crate::trust::notary::{FileName, History, Role};
 
+pub(super) use ahead::{Incoming, Writing};
 pub use reset::{Forgotten, reset};
 
 const ROOT: &str = "root.json";
@@ -161,7 +162,7 @@ pub(super) fn load(
 pub(super) fn save(
     store: &Store,
     repository: &Repository,
-    files: &BTreeMap<String, Vec<u8>>,
+    mut files: BTreeMap<String, Incoming>,
     seen: &Seen,
 ) -> Result<Seen, StoreError> {
     let _lock = store.lock(repository, PATIENCE)?;
@@ -185,20 +186,27 @@ pub(super) fn save(
         record.serial = disk.serial;
     }
     let mut failed = None;
-    let mut aside = Vec::new();
+    let (mut aside, mut ahead) = (Vec::new(), Vec::new());
     if is_newest {
-        let root = record.root.clone().map(|root| (ROOT.to_owned(), root.into_bytes()));
-        let root: Vec<_> = root.into_iter().collect();
-        let others = files.iter().filter(|(name, _)| *name != ROOT);
-        for (name, bytes) in others.chain(root.iter().map(|(name, bytes)| (name, bytes))) {
-            record.files.insert(name.clone(), Digest::from_bytes(sha256(bytes)).hex());
-            if !matches!(store.read(repository, name), Ok(Some(stands)) if stands == *bytes) {
-                // Before anything is replaced: what is not kept whole changes no file.
-                match store.aside(repository, name, bytes) {
-                    Ok(file) => aside.push(file),
-                    Err(error) => failed = Some(error),
-                }
-            }
+        files.remove(ROOT);
+        files.extend(record.root.as_ref().map(|root| {
+            let file = Incoming::new(root.clone().into_bytes(), &FileName::Current(Role::Root));
+            (ROOT.to_owned(), file)
+        }));
+        for (name, file) in files {
+            record.files.insert(name.clone(), file.sha256());
+            let bytes = Arc::clone(&file.bytes);
+            let stands = || {
+                let stands = store.read(repository, &name);
+                matches!(stands, Ok(Some(stands)) if stands == *bytes)
+            };
+            // Before anything is replaced: what is not kept whole changes no file.
+            let written = match file.written() {
+                Some(written) => written.map(|file| ahead.push(file)),
+                None if stands() => Ok(()),
+                None => store.aside(repository, &name, &bytes).map(|file| aside.push(file)),
+            };
+            failed = written.err().or(failed);
         }
     }
     if found.record.as_ref() != Some(&record) {
@@ -208,8 +216,8 @@ pub(super) fn save(
     if let Some(error) = failed {
         return Err(error);
     }
-    let roles = roles.into_iter().collect::<Result<_, _>>()?;
-    source::put(roles).into_iter().collect::<Result<(), _>>()?;
+    let roles = roles.into_iter().collect::<Result<Vec<_>, _>>()?;
+    source::put(roles.into_iter().chain(ahead).collect()).into_iter().collect::<Result<(), _>>()?;
     for old in [VERSIONS, EXAMINED] {
         store.remove(repository, old)?;
     }
@@ -418,8 +426,9 @@ mod tests {
 
         fn save(&self, seen: &Seen) -> Result<Seen, StoreError> {
             let version = seen.history.versions["timestamp"].to_string();
-            let files = [("timestamp.json".to_owned(), version.into_bytes())].into();
-            save(&self.store, &self.repository, &files, seen)
+            let name = FileName::Current(Role::Timestamp);
+            let file = Incoming::new(version.into_bytes(), &name);
+            save(&self.store, &self.repository, [(name.to_string(), file)].into(), seen)
         }
 
         /// Loads, goes on to this version, and saves.

@@ -191,7 +191,7 @@ impl Update {
 
     /// What was verified before, where reading the role's file again and verifying it by
     /// `keys` would come to the same.
-    fn carried(&self, role: &Role, keys: &RoleKeys) -> Option<Arc<RoleFile>> {
+    pub(super) fn carried(&self, role: &Role, keys: &RoleKeys) -> Option<Arc<RoleFile>> {
         let known = self.known.as_ref()?.file(role)?;
         known.would_be(self.listed(role)?, keys).then(|| Arc::clone(known))
     }

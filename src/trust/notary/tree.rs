@@ -85,6 +85,12 @@ impl Tree {
         }
     }
 
+    /// The delegations that have a file and whose turn comes next, as far as is known.
+    pub fn upcoming(&self, snapshot: &Listing) -> impl Iterator<Item = &Pending> {
+        let is_there = |one: &&Pending| snapshot.meta.contains_key(one.delegation.name.as_str());
+        self.pending.iter().rev().filter(is_there)
+    }
+
     /// The next version, after `version`, of a file that may have been signed as the
     /// `targets/releases` of that version: any delegation of the owner's whose version that
     /// list has already passed. Files that were held against it before (`examined`) are

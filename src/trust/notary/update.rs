@@ -167,38 +167,38 @@ impl Update {
 
     /// The file wanted next; `None` when the update is complete.
     pub fn wanted(&self) -> Option<Wanted> {
-        let by_hash = |role: Role, listing: &Option<Listing>| {
-            let meta = listing.as_ref()?.meta.get(role.as_str())?.clone();
-            let cap = match role {
-                Role::Root => limits::ROOT,
-                Role::Timestamp => limits::TIMESTAMP,
-                Role::Snapshot => limits::SNAPSHOT,
-                Role::Targets | Role::Delegation(_) => limits::TARGETS,
-            };
-            Some(Wanted {
-                file: FileName::Hashed(role, meta.sha256),
-                max_len: meta.length.min(cap),
-                meta: Some(meta),
-            })
-        };
+        let (timestamp, snapshot) = (self.timestamp.as_ref(), self.snapshot.as_ref());
         let by_name = |file, max_len| Some(Wanted { file, max_len, meta: None });
         match &self.stage {
-            Stage::Root => by_hash(Role::Root, &self.snapshot)
+            Stage::Root => listed(Role::Root, snapshot)
                 .or_else(|| by_name(FileName::Current(Role::Root), limits::ROOT)),
             Stage::RootChain { version, .. } => {
                 by_name(FileName::RootVersion(*version), limits::ROOT)
             }
             Stage::Timestamp => by_name(FileName::Current(Role::Timestamp), limits::TIMESTAMP),
-            Stage::Snapshot => by_hash(Role::Snapshot, &self.timestamp),
-            Stage::Targets => by_hash(Role::Targets, &self.snapshot),
+            Stage::Snapshot => listed(Role::Snapshot, timestamp),
+            Stage::Targets => listed(Role::Targets, snapshot),
             Stage::Delegation(pending) => {
-                by_hash(Role::Delegation(pending.delegation.name.clone()), &self.snapshot)
+                listed(Role::Delegation(pending.delegation.name.clone()), snapshot)
             }
             Stage::EarlierList(version) => {
                 by_name(FileName::ListVersion(*version), limits::TARGETS)
             }
             Stage::Done | Stage::Refused(_) => None,
         }
+    }
+
+    /// The file that will be wanted once the one wanted now is verified, or some time after
+    /// it where that one declares others: the next delegation that verified files declare.
+    /// So it can be had meanwhile. `None` where none is known yet.
+    pub fn upcoming(&self) -> Option<Wanted> {
+        let (Stage::Delegation(_), Some(snapshot)) = (&self.stage, &self.snapshot) else {
+            return None;
+        };
+        let mut pending = self.tree.upcoming(snapshot);
+        let role = |one: &Pending| Role::Delegation(one.delegation.name.clone());
+        let unknown = |one: &&Pending| self.carried(&role(one), &one.delegation.keys).is_none();
+        listed(role(pending.find(unknown)?), Some(snapshot))
     }
 
     /// Takes the bytes of the file wanted. An error ends the update.
@@ -337,4 +337,20 @@ impl Update {
             Stage::Done | Stage::Refused(_) => Ok(()),
         }
     }
+}
+
+/// The file of a role as a timestamp or snapshot names it.
+fn listed(role: Role, listing: Option<&Listing>) -> Option<Wanted> {
+    let meta = listing?.meta.get(role.as_str())?.clone();
+    let cap = match role {
+        Role::Root => limits::ROOT,
+        Role::Timestamp => limits::TIMESTAMP,
+        Role::Snapshot => limits::SNAPSHOT,
+        Role::Targets | Role::Delegation(_) => limits::TARGETS,
+    };
+    Some(Wanted {
+        file: FileName::Hashed(role, meta.sha256),
+        max_len: meta.length.min(cap),
+        meta: Some(meta),
+    })
 }

@@ -39,7 +39,7 @@ fn renewed(
     known: Option<&Arc<TrustData>>,
     now: Timestamp,
 ) -> (Result<(TrustData, History), String>, Vec<String>) {
-    let mut asked = Vec::new();
+    let (mut asked, mut ahead) = (Vec::new(), Vec::new());
     let mut run = || {
         let mut update = Update::new(&GUN.parse().unwrap(), &first_use(), history, now)?;
         update = update.knowing(known.cloned());
@@ -47,6 +47,7 @@ fn renewed(
             if matches!(wanted.file.role(), Role::Targets | Role::Delegation(_)) {
                 asked.push(wanted.file.role().to_string());
             }
+            ahead.extend(update.upcoming().map(|one| one.file.role().to_string()));
             match server.answer(&wanted.file) {
                 Some(bytes) => update.offer(&bytes, now)?,
                 None => update.absent()?,
@@ -55,6 +56,9 @@ fn renewed(
         Ok(update.finish().unwrap())
     };
     let outcome: Result<_, Fault> = run();
+    // What was to come did come, as nothing kept it from that.
+    let in_vain = ahead.iter().find(|role| outcome.is_ok() && !asked.contains(role));
+    assert_eq!(in_vain, None, "{asked:?}");
     (outcome.map_err(|fault| format!("{fault:?}")), asked)
 }
 

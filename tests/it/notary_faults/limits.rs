@@ -1,6 +1,6 @@
 //! More of something than any honest repository has.
 
-use countersign::trust::notary::{Fault, History, Update};
+use countersign::trust::notary::{Fault, History, Update, Wanted};
 use serde_json::{Value, json};
 
 use super::{Case, Expected, JENKINS, role, run};
@@ -115,9 +115,11 @@ fn every_file_has_a_size_it_may_not_exceed() {
     let server = repo.publish();
     let (gun, policy) = (GUN.parse().unwrap(), first_use());
     let mut update = Update::new(&gun, &policy, &History::default(), now()).unwrap();
-    let mut asked = Vec::new();
+    let (mut asked, mut ahead) = (Vec::new(), Vec::new());
+    let told = |one: Wanted| (one.file.role().to_string(), one.max_len);
     while let Some(wanted) = update.wanted() {
-        asked.push((wanted.file.role().to_string(), wanted.max_len));
+        ahead.extend(update.upcoming().map(|one| (wanted.file.role().to_string(), told(one))));
+        asked.push(told(wanted.clone()));
         update.offer(&server.answer(&wanted.file).unwrap(), now()).unwrap();
     }
     let snapshot = server.0["snapshot.json"].len() as u64;
@@ -130,6 +132,8 @@ fn every_file_has_a_size_it_may_not_exceed() {
         ("targets/releases", releases),
         ("targets/jenkins", 1000),
     ];
+    let [.., releases, jenkins] = expected.map(|(role, max)| (role.to_owned(), max));
+    assert_eq!(ahead, [(releases.0, jenkins)]);
     assert_eq!(asked, expected.map(|(role, max)| (role.to_owned(), max)));
 }
 
