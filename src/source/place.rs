@@ -36,14 +36,21 @@ pub struct Aside {
 impl Aside {
     /// Writes a file aside, in the folder where it belongs. Not synced yet.
     pub(super) fn write(path: PathBuf, bytes: &[u8]) -> Result<Self, StoreError> {
-        let written = || {
-            let folder = folder_of(&path)?;
+        let made = folder_of(&path).and_then(|folder| {
             create_dir(folder)?;
-            let mut file = begin(folder)?;
-            file.write_all(bytes)?;
-            Ok(file)
-        };
-        match written() {
+            write_in(folder, bytes)
+        });
+        Self::of(made, path)
+    }
+
+    /// Writes a file aside in another folder of the same file system, which is there. The one
+    /// where it belongs is made when it is put there.
+    pub(super) fn write_in(folder: &Path, path: PathBuf, bytes: &[u8]) -> Result<Self, StoreError> {
+        Self::of(write_in(folder, bytes), path)
+    }
+
+    fn of(written: io::Result<NamedTempFile>, path: PathBuf) -> Result<Self, StoreError> {
+        match written {
             Ok(file) => Ok(Self { file, path }),
             Err(error) => Err(StoreError { path, error }),
         }
@@ -62,6 +69,12 @@ impl Aside {
             Err(error) => Err(StoreError { path, error }),
         }
     }
+}
+
+fn write_in(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = begin(folder)?;
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 /// Begins a file aside. Its lock is held while it is open, and tells it from what a process
@@ -93,9 +106,12 @@ pub fn sync(files: Vec<Aside>) -> Vec<Result<Synced, StoreError>> {
 
 /// Puts files into their places. What came of each; it is there to stay where that is good.
 pub fn put(files: Vec<Synced>) -> Vec<Result<(), StoreError>> {
-    let rename = |Synced { file, path }: Synced| match file.persist(&path) {
-        Ok(_) => Ok(path),
-        Err(error) => Err(StoreError { path, error: error.error }),
+    let rename = |Synced { file, path }: Synced| {
+        let made = folder_of(&path).and_then(create_dir);
+        match made.and_then(|()| file.persist(&path).map_err(|error| error.error)) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(StoreError { path, error }),
+        }
     };
     let renamed: Vec<_> = files.into_iter().map(rename).collect();
     let folders = renamed.iter().flatten().filter_map(|path| path.parent());

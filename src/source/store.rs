@@ -148,17 +148,15 @@ impl Store {
         Aside::write(self.path(repository, name), bytes)
     }
 
-    /// Writes a file of a repository aside ahead of the others, and syncs it. Makes all the
-    /// folders of the repository, so that they are there when its record is written.
+    /// Writes a file of a repository aside ahead of the others, and syncs it. Makes no folder:
+    /// a repository of which nothing may ever be kept has none.
     pub fn ahead(
         &self,
         repository: &Repository,
         name: &str,
         bytes: &[u8],
     ) -> Result<Synced, StoreError> {
-        let path = self.record_folder(repository);
-        create_dir(&path).map_err(|error| StoreError { path, error })?;
-        self.aside(repository, name, bytes)?.sync()
+        Aside::write_in(&self.state.join("trust"), self.path(repository, name), bytes)?.sync()
     }
 
     /// Writes a file of a repository, and removes the oldest of its folder past `most`.
@@ -232,10 +230,10 @@ impl Store {
         place::lock(&path, patience)
     }
 
-    /// Removes what processes that were killed left aside of a repository.
+    /// Removes what processes that were killed left aside of a repository, or ahead of any.
     pub fn sweep(&self, repository: &Repository) -> Result<(), StoreError> {
-        let own = self.record_folder(repository);
-        for folder in folders(&self.folder(repository))?.into_iter().chain([own]) {
+        let others = [self.record_folder(repository), self.state.join("trust")];
+        for folder in folders(&self.folder(repository))?.into_iter().chain(others) {
             let swept = place::sweep(&folder);
             swept.map_err(|error| StoreError { path: folder, error })?;
         }
@@ -392,8 +390,15 @@ mod tests {
         };
         let own = store.records(&repository)[0].with_file_name(".tmpAAAAAA");
         File::create(&own).unwrap();
-        let dead =
-            [left(".tmpAAAAAA"), left("targets/.tmpAAAAAA"), left("manifests/.tmpAAAAAA"), own];
+        let ahead = store.state.join("trust/.tmpAAAAAA");
+        File::create(&ahead).unwrap();
+        let dead = [
+            left(".tmpAAAAAA"),
+            left("targets/.tmpAAAAAA"),
+            left("manifests/.tmpAAAAAA"),
+            own,
+            ahead,
+        ];
         let under_way = [
             store.aside(&repository, "targets/a.json", b"2").unwrap().sync().unwrap(),
             store.ahead(&repository, "manifests/b.json", b"2").unwrap(),
