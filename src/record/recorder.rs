@@ -1,4 +1,4 @@
-//! Every decision passes here once it is answered.
+//! Every decision passes here on its way out.
 
 use std::io;
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! One request of the engine, answered.
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,8 +8,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::watch;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::call::{self, Outcome, Undisturbed};
 use super::probe::Probes;
@@ -28,36 +26,6 @@ pub(super) struct Desk {
     pub gate: SharedGate,
     pub recorder: Arc<Recorder>,
     pub probes: Probes,
-    /// Whether a shutdown was asked for. Who listens to it has something to bring to its end.
-    pub stopping: watch::Sender<bool>,
-}
-
-impl Desk {
-    /// Does something once the answer that is being made has been sent, as nobody is to wait for
-    /// it; at the latest before [`serve`](super::serve) ends. It takes no longer than a moment.
-    fn afterwards(&self, work: impl FnOnce() + Send + 'static) {
-        let waited_for = self.stopping.subscribe();
-        let work = Afterwards(Some(work));
-        tokio::spawn(async move {
-            drop(work);
-            drop(waited_for);
-        });
-    }
-}
-
-/// What is done when it is dropped, so even if its task is never begun.
-struct Afterwards<F: FnOnce()>(Option<F>);
-
-impl<F: FnOnce()> Drop for Afterwards<F> {
-    fn drop(&mut self) {
-        let Some(work) = self.0.take() else { return };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-            error!(
-                error = call::said(&*panic),
-                "what was decided could not be told: this is a bug"
-            );
-        }
-    }
 }
 
 /// Answers one HTTP request. Always with status 200 where the path is known: the engine
@@ -121,12 +89,8 @@ async fn authorize(desk: Arc<Desk>, gate: Arc<Gate>, body: Incoming) -> Answer {
         return answer_of(&decision);
     }
     let took = Took { read, total: began.elapsed() };
-    let answer = answer_of(&decision);
-    let told = Arc::clone(&desk);
-    desk.afterwards(move || {
-        told.recorder.decided(Asked::Request(&call), &decision, gate.generation(), took);
-    });
-    answer
+    desk.recorder.decided(Asked::Request(&call), &decision, gate.generation(), took);
+    answer_of(&decision)
 }
 
 /// What came of a call has happened already, but its caller does not know yet.
@@ -140,15 +104,11 @@ async fn review(desk: Arc<Desk>, gate: Arc<Gate>, body: Incoming) -> Answer {
     let read = began.elapsed();
     let decision = gate.review(&call, &response).await;
     // That all is as it was decided before the call is not worth a second line.
-    let answer = answer_of(&decision);
     if !decision.verdict.is_allow() {
         let took = Took { read, total: began.elapsed() };
-        let told = Arc::clone(&desk);
-        desk.afterwards(move || {
-            told.recorder.decided(Asked::Response(&call), &decision, gate.generation(), took);
-        });
+        desk.recorder.decided(Asked::Response(&call), &decision, gate.generation(), took);
     }
-    answer
+    answer_of(&decision)
 }
 
 fn answer_of(decision: &Decision) -> Answer {
@@ -201,31 +161,9 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
     use crate::gate::Settings;
     use crate::policy::Policy;
-
-    #[test]
-    fn what_is_done_afterwards_is_done_whatever_ends_before() {
-        let done = Arc::new(AtomicUsize::new(0));
-        let work = || {
-            let done = Arc::clone(&done);
-            Afterwards(Some(move || {
-                done.fetch_add(1, Ordering::Relaxed);
-            }))
-        };
-        drop(work());
-        assert_eq!(done.load(Ordering::Relaxed), 1);
-        // A runtime that ends before it begins what it was given.
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let begun = work();
-        runtime.spawn(async move { drop(begun) });
-        drop(runtime);
-        assert_eq!(done.load(Ordering::Relaxed), 2);
-        drop(Afterwards(Some(|| panic!("as if by a bug"))));
-    }
 
     #[test]
     fn a_panic_is_a_denial_unless_nothing_is_refused() {

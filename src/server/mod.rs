@@ -56,13 +56,13 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let stopping = watch::Sender::new(false);
-    let desk = Arc::new(Desk { gate, recorder, probes: Probes::default(), stopping });
+    let desk = Arc::new(Desk { gate, recorder, probes: Probes::default() });
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok(stream) => connect(&desk, stream),
+                Ok(stream) => connect(&desk, stream, &stopping),
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(BREATH).await;
@@ -71,14 +71,14 @@ pub async fn serve(
         }
     }
     info!("shutting down");
-    desk.stopping.send_replace(true);
+    stopping.send_replace(true);
     // An engine that finds no socket tries again, with its whole call. One that found a
     // socket nobody answers on would repeat its call empty.
     for stream in listener.close() {
-        connect(&desk, stream);
+        connect(&desk, stream, &stopping);
     }
-    // Each connection listens to it as long as it is there, and what is still to be told.
-    if timeout(DRAIN, desk.stopping.closed()).await.is_err() {
+    // Each connection listens to it as long as it is there.
+    if timeout(DRAIN, stopping.closed()).await.is_err() {
         warn!("calls were still under way after {DRAIN:?}");
     }
 }
@@ -86,9 +86,9 @@ pub async fn serve(
 /// Serves a connection. Once a shutdown was asked for, the answer to its next call says that
 /// it is the last. Merely closing it (hyper's graceful shutdown) would lose a call that was
 /// sent and not read yet, which an engine repeats empty.
-fn connect(desk: &Arc<Desk>, stream: UnixStream) {
+fn connect(desk: &Arc<Desk>, stream: UnixStream, stopping: &watch::Sender<bool>) {
     let desk = Arc::clone(desk);
-    let mut stopping = desk.stopping.subscribe();
+    let mut stopping = stopping.subscribe();
     let is_last = stopping.clone();
     let was_called = Arc::new(AtomicBool::new(false));
     let called = Arc::clone(&was_called);

@@ -202,7 +202,7 @@ fn tried(
         Some(message) => request(prepared, message).send(&plugin.socket(), LIMIT),
         None => send(prepared, case),
     };
-    let decided = awaited(|| decided(&plugin.files().said()[said..], case, prepared));
+    let decided = decided(&plugin.files().said()[said..], case, prepared);
     *held = before.now(&socket);
     let changes = held.changes_since(&before);
     let unsigned = held.unsigned_since(&before, &prepared.signed);
@@ -334,19 +334,6 @@ fn request(prepared: &Prepared<'_>, send: &Send) -> Request {
 fn simple(prepared: &Prepared<'_>, call: &str) -> Request {
     let (method, target) = call.split_once(' ').expect("a method and a target");
     Request::new(method, prepared.fill(target)).body(Body::Length(Vec::new()))
-}
-
-/// What was logged, which is done once the answer is sent. Some calls are refused by the engine
-/// itself, so that nothing ever is.
-fn awaited(logged: impl Fn() -> Vec<Decided>) -> Vec<Decided> {
-    let began = Instant::now();
-    loop {
-        let found = logged();
-        if !found.is_empty() || began.elapsed() > Duration::from_millis(400) {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// What the plugin logged about this call among others.
