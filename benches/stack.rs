@@ -77,8 +77,8 @@ impl Stack {
         let trust = self.lab.certificate("jenkins").with_file_name("docker").join("trust");
         let folder = trust.join("tuf").join(repository).join("changelist");
         fs::create_dir_all(folder.parent().unwrap()).unwrap();
-        // In memory: on ext4 without a journal each file that is made within minutes of the
-        // end of so many takes a millisecond, whoever makes it.
+        // In memory: on ext4 without a journal files are made slowly, by whomever, where so many
+        // have just been deleted.
         let staged = tempfile::tempdir_in("/dev/shm").unwrap();
         let _ = fs::remove_dir(&folder);
         std::os::unix::fs::symlink(staged.path(), &folder).unwrap();

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::Gate;
 use crate::policy::{self, Bound, GuardMode, Host, clean};
 use crate::request::{self, HostAccess};
-use crate::source::{self, Container, Deadline, Engine, EngineError, Mount, Volume};
+use crate::source::{self, Container, Deadline, Defaults, Engine, EngineError, Mount, Volume};
 
 /// Most paths and volumes looked up for one container. One honestly has a dozen.
 const MAX_LOOKUPS: usize = 128;
@@ -47,10 +47,9 @@ impl Gate {
         if sources.is_empty() && runtimes.is_empty() {
             return Ok(());
         }
-        let mut defaults = self.remembered.defaults.of(engine).await?;
-        if runtimes.iter().any(|named| *named != defaults.default_runtime) {
-            defaults = self.remembered.defaults.anew(engine).await?;
-        }
+        // Nothing is refused by what it said before.
+        let is_default = |said: &Defaults| runtimes.iter().all(|one| *one == said.default_runtime);
+        let defaults = self.remembered.defaults.of(engine, is_default).await?;
         host.default_runtime = Some(defaults.default_runtime);
         if !sources.is_empty() {
             let data = &defaults.docker_root_dir;

@@ -26,4 +26,4 @@ mod writer;
 pub use destination::Destination;
 pub use entry::{Asked, Entry};
 pub use metrics::Metrics;
-pub use recorder::{Recorder, Settings, Took};
+pub use recorder::{Recorder, Settings};

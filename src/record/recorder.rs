@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{Level, debug, error, info, warn};
 
@@ -25,15 +25,6 @@ pub struct Settings {
     pub destination: Destination,
     /// Whether calls that bring and run nothing are recorded, too.
     pub everything: bool,
-}
-
-/// How long a decision took.
-#[derive(Clone, Copy, Debug)]
-pub struct Took {
-    /// To read the engine's message.
-    pub read: Duration,
-    /// All in all, from the first byte of that message.
-    pub total: Duration,
 }
 
 /// Logs, counts and records decisions.
@@ -80,31 +71,31 @@ impl Recorder {
         &self.metrics
     }
 
-    /// Counts a decision on a call that brings and runs nothing, where that is all there is to
-    /// be told of it, as it nearly always is. Whether it was.
-    pub fn passed(&self, decision: &Decision) -> bool {
-        let is_all = is_pass(decision)
-            && decision.notes.is_empty()
-            && !self.everything
-            && !tracing::enabled!(Level::DEBUG);
-        if is_all {
-            self.metrics.passed();
-        }
-        is_all
-    }
-
-    /// Takes any other decision.
-    pub fn decided(&self, asked: Asked<'_>, decision: &Decision, policy: &Generation, took: Took) {
+    /// Takes a decision. `read`: how long its message took to read; `began`: when that began.
+    /// Costs one counter where the call brings and runs nothing.
+    pub fn decided(
+        &self,
+        asked: Asked<'_>,
+        decision: &Decision,
+        policy: &Generation,
+        read: Duration,
+        began: Instant,
+    ) {
         for note in &decision.notes {
             warn!(note, "note");
         }
-        let Took { read, total } = took;
-        if is_pass(decision) {
+        let not_judged = matches!(decision.verdict, Verdict::Allow(Grant::NotJudged));
+        let passes = not_judged && decision.word == "pass";
+        if passes {
             self.metrics.passed();
-        } else {
+            if !self.everything && !tracing::enabled!(Level::DEBUG) {
+                return;
+            }
+        }
+        let total = began.elapsed();
+        if !passes {
             self.metrics.decided(decision, read, total);
         }
-        let not_judged = matches!(decision.verdict, Verdict::Allow(Grant::NotJudged));
         let id = self.ids.next();
         let recorded = (self.everything || !not_judged)
             && self.write(|| {
@@ -162,11 +153,6 @@ impl Recorder {
     fn write(&self, entry: impl FnOnce() -> Entry) -> bool {
         self.writer.as_ref().is_some_and(|writer| writer.put(entry()))
     }
-}
-
-/// Whether a call brings and runs nothing.
-fn is_pass(decision: &Decision) -> bool {
-    matches!(decision.verdict, Verdict::Allow(Grant::NotJudged)) && decision.word == "pass"
 }
 
 /// One line for each decision; calls that bring and run nothing only at debug.

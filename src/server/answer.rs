@@ -14,7 +14,7 @@ use super::call::{self, Outcome, Undisturbed};
 use super::probe::Probes;
 use crate::gate::{Decision, Gate, SharedGate};
 use crate::policy::{Reason, Verdict};
-use crate::record::{Asked, Recorder, Took};
+use crate::record::{Asked, Recorder};
 use crate::request::{self, ACTIVATE, Answer, Call, WireError};
 
 /// Largest message taken from the engine, in bytes. Engines show bodies of up to 4 MiB,
@@ -72,7 +72,7 @@ fn or_denial(outcome: Outcome<Answer>, gate: &Gate, recorder: &Recorder) -> Answ
     outcome.unwrap_or_else(|panic| {
         let decision = gate.refuse(Reason::Internal);
         recorder.failed(call::said(&*panic), &decision, gate.generation());
-        answer_of(&decision)
+        answer_of(decision)
     })
 }
 
@@ -85,12 +85,8 @@ async fn authorize(desk: Arc<Desk>, gate: Arc<Gate>, body: Incoming) -> Answer {
     let read = began.elapsed();
     desk.probes.saw(&call.uri);
     let decision = gate.decide(&call).await;
-    if desk.recorder.passed(&decision) {
-        return answer_of(&decision);
-    }
-    let took = Took { read, total: began.elapsed() };
-    desk.recorder.decided(Asked::Request(&call), &decision, gate.generation(), took);
-    answer_of(&decision)
+    desk.recorder.decided(Asked::Request(&call), &decision, gate.generation(), read, began);
+    answer_of(decision)
 }
 
 /// What came of a call has happened already, but its caller does not know yet.
@@ -105,14 +101,13 @@ async fn review(desk: Arc<Desk>, gate: Arc<Gate>, body: Incoming) -> Answer {
     let decision = gate.review(&call, &response).await;
     // That all is as it was decided before the call is not worth a second line.
     if !decision.verdict.is_allow() {
-        let took = Took { read, total: began.elapsed() };
-        desk.recorder.decided(Asked::Response(&call), &decision, gate.generation(), took);
+        desk.recorder.decided(Asked::Response(&call), &decision, gate.generation(), read, began);
     }
-    answer_of(&decision)
+    answer_of(decision)
 }
 
-fn answer_of(decision: &Decision) -> Answer {
-    match &decision.verdict {
+fn answer_of(decision: Decision) -> Answer {
+    match decision.verdict {
         Verdict::Allow(_) => Answer::Allow,
         Verdict::Deny(refusal) => Answer::Deny(refusal.to_string()),
     }
@@ -137,7 +132,7 @@ async fn read<T>(
     read.map_err(|fault| {
         let decision = gate.refuse(Reason::Message { fault });
         recorder.unreadable(&decision, gate.generation(), began.elapsed());
-        answer_of(&decision)
+        answer_of(decision)
     })
 }
 

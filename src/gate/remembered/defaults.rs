@@ -25,22 +25,18 @@ struct Kept {
 }
 
 impl KeptDefaults {
-    /// What it said within the last minute, or says now.
-    pub async fn of(&self, engine: &Engine) -> Result<Defaults, EngineError> {
-        let forgotten = match self.recall() {
-            Ok(said) => return Ok(said),
-            Err(forgotten) => forgotten,
-        };
-        self.ask(engine, forgotten).await
-    }
-
-    /// What it says now: nothing is refused by what it said before.
-    pub async fn anew(&self, engine: &Engine) -> Result<Defaults, EngineError> {
+    /// What it said within the last minute, where that `serves`, or says now.
+    pub async fn of(
+        &self,
+        engine: &Engine,
+        serves: impl Fn(&Defaults) -> bool,
+    ) -> Result<Defaults, EngineError> {
         let forgotten = self.kept().forgotten;
-        self.ask(engine, forgotten).await
-    }
-
-    async fn ask(&self, engine: &Engine, forgotten: u64) -> Result<Defaults, EngineError> {
+        if let Ok(said) = self.recall()
+            && serves(&said)
+        {
+            return Ok(said);
+        }
         let said = engine.defaults().await?;
         self.keep(&said, forgotten);
         Ok(said)
