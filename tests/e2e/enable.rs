@@ -120,7 +120,8 @@ fn a_dead_plugin_changes_nothing(stage: &Stage) {
     engine.docker("ps").expect_ok();
 }
 
-/// The plugin stops in its tracks just when the engine has begun to ask it.
+/// The plugin stops in its tracks just when the engine has begun to ask it, and the engine takes
+/// a while to let go of it: a call that is made meanwhile is not answered.
 fn undoes_itself_where_the_engine_does_not_answer(stage: &Stage) {
     let (app, policy) = stage.signed_app();
     stage.push_unsigned(&format!("{app}:2"), "unsigned");
@@ -128,9 +129,9 @@ fn undoes_itself_where_the_engine_does_not_answer(stage: &Stage) {
     let plugin = Plugin::start(stage, &policy, &engine);
     let pid = stage.script(&["engine", "pid", engine.name()]);
     let reload = format!(
-        "kill -HUP {dockerd}; test -e {mark} || {{ until curl -s --unix-socket {socket} -X POST \
-         http://d/commit?container=none | grep -q 'denied by plugin'; do sleep 0.1; done; touch \
-         {mark}; kill -STOP {plugin}; }}",
+        "test ! -e {mark} || {{ (sleep 2; kill -HUP {dockerd}) & exit 0; }}; kill -HUP {dockerd}; \
+         until curl -s --unix-socket {socket} -X POST http://d/commit?container=none | grep -q \
+         'denied by plugin'; do sleep 0.1; done; touch {mark}; kill -STOP {plugin}",
         dockerd = pid.text(),
         mark = stage.dir().join("stopped").display(),
         socket = engine.socket().display(),
