@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tracing::debug;
 
+use super::asked_ahead::AskedAhead;
 use super::asking::{Question, Told};
 use super::contents::Case;
 use super::{Decision, Gate, NETWORK, Phases, reach};
@@ -50,6 +51,7 @@ impl Gate {
         subject: Subject,
         mut access: Vec<HostAccess>,
         now: Timestamp,
+        ahead: Option<AskedAhead<'_>>,
     ) -> Result<Gathered, Box<Decision>> {
         let subject = match subject {
             Subject::Rollback(service) => {
@@ -67,9 +69,9 @@ impl Gate {
         let began = Instant::now();
         let question = Question { began, now, deadline: Deadline::after(NETWORK), anew: false };
         // What the subject's own name leads to is looked up while the engine is asked.
-        let (answers, found) = tokio::join!(
+        let (found, answers) = tokio::join!(
+            self.found(&subject, access, &named, now, ahead),
             self.trust(named.clone(), question),
-            self.found(&subject, access, &named, now),
         );
         let Found { held, remembered, question, more, served, host, engine } = match found {
             Ok(found) => found,
@@ -109,9 +111,10 @@ impl Gate {
         mut access: Vec<HostAccess>,
         named: &[Repository],
         now: Timestamp,
+        ahead: Option<AskedAhead<'_>>,
     ) -> Result<Found, request::Refusal> {
         let began = Instant::now();
-        let (held, remembered) = self.held(subject, &mut access).await?;
+        let (held, remembered) = self.held(subject, &mut access, ahead).await?;
         let engine = began.elapsed();
         let deadline = Deadline::after(NETWORK);
         let question = Question { began: Instant::now(), now, deadline, anew: false };
@@ -172,6 +175,7 @@ impl Gate {
         &self,
         subject: &Subject,
         access: &mut Vec<HostAccess>,
+        ahead: Option<AskedAhead<'_>>,
     ) -> Result<(Held, bool), request::Refusal> {
         let asked = |held| Ok((held, false));
         let Some(engine) = &self.engine else { return asked(Held::NotAsked) };
@@ -183,7 +187,11 @@ impl Gate {
             | Subject::Name(_)
             | Subject::Volume => return asked(Held::NotAsked),
             Subject::Create { written, .. } | Subject::Tag { written, .. } => {
-                return asked(match engine.image(written).await {
+                let answer = match ahead {
+                    Some(ahead) => ahead.answer(written).await,
+                    None => engine.image(written).await,
+                };
+                return asked(match answer {
                     Ok(Some(image)) => Held::Image(describe(&image, written)),
                     Ok(None) => Held::Absent,
                     Err(error) => Held::Unknown(error.to_string()),

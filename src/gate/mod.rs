@@ -9,6 +9,7 @@
 
 mod account;
 mod aftermath;
+mod asked_ahead;
 mod asking;
 mod contents;
 mod crossing;
@@ -45,6 +46,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tracing::warn;
 
+use self::asked_ahead::AskedAhead;
 use self::contents::Case;
 use self::crossing::{Crossing, Way};
 use self::gather::Gathered;
@@ -236,6 +238,7 @@ impl Gate {
 
     /// Decides a call of the engine (`AuthZReq`).
     pub async fn decide(&self, call: &Call) -> Decision {
+        let ahead = self.ask_ahead(call).await;
         let intent = request::read(call);
         let word = intent.as_ref().map_or("unread", Intent::word);
         // The policy first: where nothing is enforced, nobody waits.
@@ -258,7 +261,7 @@ impl Gate {
             Plan::Settled(verdict) => self.unseen(Decision::settled(verdict)),
             // Apart: most calls need none of this, and a future is copied before it begins.
             Plan::Prove(subject, access) => {
-                Box::pin(self.prove(subject, access, source::now())).await
+                Box::pin(self.prove_asked(subject, access, source::now(), ahead)).await
             }
         };
         if let Some(passage) = passage.filter(|_| decision.verdict.is_allow()) {
@@ -300,8 +303,24 @@ impl Gate {
         Decision { word: "image", ..decision }
     }
 
-    async fn prove(&self, subject: Subject, access: Vec<HostAccess>, now: Timestamp) -> Decision {
-        let gathered = match self.gather(subject, access, now).await {
+    /// Decides on a subject that no call told of.
+    fn prove(
+        &self,
+        subject: Subject,
+        access: Vec<HostAccess>,
+        now: Timestamp,
+    ) -> impl Future<Output = Decision> {
+        self.prove_asked(subject, access, now, None)
+    }
+
+    async fn prove_asked(
+        &self,
+        subject: Subject,
+        access: Vec<HostAccess>,
+        now: Timestamp,
+        ahead: Option<AskedAhead<'_>>,
+    ) -> Decision {
+        let gathered = match self.gather(subject, access, now, ahead).await {
             Ok(gathered) => gathered,
             Err(decision) => return self.unseen(*decision),
         };
@@ -327,7 +346,7 @@ impl Gate {
         access: Vec<HostAccess>,
         now: Timestamp,
     ) -> (Decision, Option<Case>) {
-        match self.gather(subject, access, now).await {
+        match self.gather(subject, access, now, None).await {
             Ok(gathered) => {
                 let (decision, case) = self.weigh_gathered(gathered).await;
                 (decision, Some(case))

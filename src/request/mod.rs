@@ -18,6 +18,9 @@
 //! 5. what a call asks of the host beside an image is read into a closed list
 //!    ([`HostAccess`]), of calls and of what exists alike (`host_config`, `mounts`).
 //!
+//! Before all that, [`likely_image`] guesses of which image a container would be made, so that
+//! the engine can be asked meanwhile.
+//!
 //! Whatever none of these knows is refused. Of what came of a call, [`created`] reads the
 //! one thing that is judged again: which container a create has made.
 
@@ -28,6 +31,7 @@ mod endpoint;
 mod host_access;
 mod host_config;
 mod intent;
+mod likely;
 mod mounts;
 mod permission;
 mod pull;
@@ -44,6 +48,7 @@ pub use created::created;
 pub use host_access::HostAccess;
 pub use host_config::stored_access;
 pub use intent::{Intent, ServiceVerb, StartVerb, read};
+pub use likely::likely_image;
 pub use mounts::volume_access;
 pub use permission::Permission;
 pub use refusal::Refusal;

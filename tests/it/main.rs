@@ -12,6 +12,7 @@
 )]
 
 mod aftermath;
+mod asked_ahead;
 mod breakglass;
 mod builder;
 mod chapters;

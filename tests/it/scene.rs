@@ -14,12 +14,17 @@ use crate::site::Site;
 
 /// Every container is made of this one, which is also what jenkins signs at a [`Site`].
 const IMAGE: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+/// And this one nobody signed.
+const UNSIGNED: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
 /// An engine's answers, and what it was asked.
 #[derive(Default)]
 pub struct Engine {
     /// What containers are made of, by name; where that is not told, an image of a registry
     /// that no policy registers.
     pub called: Option<String>,
+    /// The tag under which it holds an image that nobody signed.
+    pub unsigned: Option<&'static str>,
     /// The runtime of its containers, and the one it takes where none is named.
     pub runtimes: Option<(&'static str, &'static str)>,
     /// What it was asked, in order.
@@ -101,7 +106,10 @@ fn answer(engine: &Shared, method: &str, path: &str) -> (&'static str, String) {
         return ("200 OK", format!("[{}]", entries.join(",")));
     }
     if path.starts_with("/images/") {
-        return ("200 OK", format!(r#"{{"Id":"{IMAGE}","RepoDigests":[]}}"#));
+        let unsigned = engine.lock().unwrap().unsigned;
+        let is_unsigned = unsigned.is_some_and(|tag| path.ends_with(&format!(":{tag}/json")));
+        let image = if is_unsigned { UNSIGNED } else { IMAGE };
+        return ("200 OK", format!(r#"{{"Id":"{image}","RepoDigests":[]}}"#));
     }
     let name = path.strip_prefix("/containers/").unwrap();
     if method == "DELETE" {
