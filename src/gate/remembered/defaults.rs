@@ -32,7 +32,7 @@ impl KeptDefaults {
         serves: impl Fn(&Defaults) -> bool,
     ) -> Result<Defaults, EngineError> {
         let forgotten = self.kept().forgotten;
-        if let Ok(said) = self.recall()
+        if let Some(said) = self.recall()
             && serves(&said)
         {
             return Ok(said);
@@ -49,13 +49,11 @@ impl KeptDefaults {
         kept.forgotten += 1;
     }
 
-    /// What still holds; where nothing does, what an answer is to be kept with.
-    fn recall(&self) -> Result<Defaults, u64> {
+    /// What still holds.
+    fn recall(&self) -> Option<Defaults> {
         let kept = self.kept();
-        match &kept.said {
-            Some((said, since)) if since.elapsed() < HOLDS => Ok(said.clone()),
-            _ => Err(kept.forgotten),
-        }
+        let (said, since) = kept.said.as_ref()?;
+        (since.elapsed() < HOLDS).then(|| said.clone())
     }
 
     /// Keeps an answer, unless it could be of an engine that has ended since it was asked.
@@ -82,19 +80,19 @@ mod tests {
         let kept = KeptDefaults::default();
         let (docker_root_dir, default_runtime) = ("/d".to_owned(), "runc".to_owned());
         let said = Defaults { docker_root_dir, default_runtime };
-        assert_eq!(kept.recall(), Err(0));
+        assert_eq!(kept.recall(), None);
         kept.keep(&said, 0);
         advance(Duration::from_secs(59)).await;
-        assert_eq!(kept.recall(), Ok(said.clone()));
+        assert_eq!(kept.recall(), Some(said.clone()));
         advance(Duration::from_secs(1)).await;
-        assert_eq!(kept.recall(), Err(0));
+        assert_eq!(kept.recall(), None);
         kept.keep(&said, 0);
         kept.forget();
-        assert_eq!(kept.recall(), Err(1));
+        assert_eq!(kept.recall(), None);
         // Asked before that, answered after.
         kept.keep(&said, 0);
-        assert_eq!(kept.recall(), Err(1));
+        assert_eq!(kept.recall(), None);
         kept.keep(&said, 1);
-        assert_eq!(kept.recall(), Ok(said));
+        assert_eq!(kept.recall(), Some(said));
     }
 }

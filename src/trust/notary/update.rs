@@ -170,16 +170,16 @@ impl Update {
         let (timestamp, snapshot) = (self.timestamp.as_ref(), self.snapshot.as_ref());
         let by_name = |file, max_len| Some(Wanted { file, max_len, meta: None });
         match &self.stage {
-            Stage::Root => listed(Role::Root, snapshot)
+            Stage::Root => as_listed(Role::Root, snapshot)
                 .or_else(|| by_name(FileName::Current(Role::Root), limits::ROOT)),
             Stage::RootChain { version, .. } => {
                 by_name(FileName::RootVersion(*version), limits::ROOT)
             }
             Stage::Timestamp => by_name(FileName::Current(Role::Timestamp), limits::TIMESTAMP),
-            Stage::Snapshot => listed(Role::Snapshot, timestamp),
-            Stage::Targets => listed(Role::Targets, snapshot),
+            Stage::Snapshot => as_listed(Role::Snapshot, timestamp),
+            Stage::Targets => as_listed(Role::Targets, snapshot),
             Stage::Delegation(pending) => {
-                listed(Role::Delegation(pending.delegation.name.clone()), snapshot)
+                as_listed(Role::Delegation(pending.delegation.name.clone()), snapshot)
             }
             Stage::EarlierList(version) => {
                 by_name(FileName::ListVersion(*version), limits::TARGETS)
@@ -198,7 +198,7 @@ impl Update {
         let mut pending = self.tree.upcoming(snapshot);
         let role = |one: &Pending| Role::Delegation(one.delegation.name.clone());
         let unknown = |one: &&Pending| self.carried(&role(one), &one.delegation.keys).is_none();
-        listed(role(pending.find(unknown)?), Some(snapshot))
+        as_listed(role(pending.find(unknown)?), Some(snapshot))
     }
 
     /// Takes the bytes of the file wanted. An error ends the update.
@@ -340,7 +340,7 @@ impl Update {
 }
 
 /// The file of a role as a timestamp or snapshot names it.
-fn listed(role: Role, listing: Option<&Listing>) -> Option<Wanted> {
+fn as_listed(role: Role, listing: Option<&Listing>) -> Option<Wanted> {
     let meta = listing?.meta.get(role.as_str())?.clone();
     let cap = match role {
         Role::Root => limits::ROOT,
