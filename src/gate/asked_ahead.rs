@@ -20,7 +20,8 @@ pub(super) struct AskedAhead<'g> {
 }
 
 impl<'g> AskedAhead<'g> {
-    /// Sends the question, and does not wait for the answer.
+    /// Asks as far as that goes without waiting: where a connection is kept, the question is
+    /// sent, else one is made.
     async fn ask(engine: &'g Engine, name: &'g str) -> Self {
         let asked: Pin<Box<dyn Future<Output = Answer> + Send>> = Box::pin(engine.image(name));
         let mut answer = maybe_done(asked);
@@ -40,7 +41,10 @@ impl<'g> AskedAhead<'g> {
                 return answer;
             }
         }
-        self.engine.image(name).await
+        // Nobody waits for the other any more.
+        let engine = self.engine;
+        drop(self);
+        engine.image(name).await
     }
 }
 

@@ -40,7 +40,7 @@ struct Found {
     more: Vec<(Repository, Told)>,
     served: Served,
     host: Host,
-    /// How long the engine took.
+    /// How long the engine was waited for.
     engine: Duration,
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub struct Phases {
     /// Waiting for renames, or for starts by name, to be over.
     pub wait: Duration,
-    /// Asking the engine what it holds.
+    /// Waiting for the engine to say what it holds.
     pub engine: Duration,
     /// Trust data and contents, from wherever they came; and, meanwhile, what the registry
     /// serves and where binds lead.

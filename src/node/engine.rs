@@ -12,6 +12,8 @@ use crate::source::{Daemon, Engine, Host, PluginSocket, greet};
 
 /// Between two looks at whether something is so by now.
 const BREATH: Duration = Duration::from_millis(300);
+/// The least that an engine is given for one answer, however busy it is.
+const ANSWER: Duration = Duration::from_secs(2);
 /// Longest that a reload command may take.
 const COMMAND: Duration = Duration::from_secs(60);
 
@@ -171,14 +173,15 @@ impl EngineSetup {
     /// and then keeps that one while it answers the next.
     pub async fn await_answer(&self, patience: Duration) -> Result<(), String> {
         let end = Instant::now() + patience;
+        let one = ANSWER.max(patience / 4);
         let mut last = "it answered nothing".to_owned();
         loop {
             let nonce = self.host.nonce().unwrap_or_default();
             let answer = async { Engine::new(&self.socket)?.probe(&nonce).await };
-            match timeout_at(end.min(Instant::now() + patience / 4), answer).await {
+            match timeout_at(end.min(Instant::now() + one), answer).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => last = error.to_string(),
-                Err(_) => {}
+                Err(_) => "it did not answer".clone_into(&mut last),
             }
             if Instant::now() >= end {
                 return Err(last);

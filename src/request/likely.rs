@@ -21,7 +21,7 @@ pub fn likely_image(call: &Call) -> Option<&str> {
     let body = call.body.as_deref()?;
     let mut quoted = body.get(..LOOKED_AT).unwrap_or(body).split(|byte| *byte == b'"');
     quoted.find(|text| text == b"Image")?;
-    quoted.next().filter(|between| between == b":")?;
+    quoted.next().filter(|between| between.trim_ascii() == b":")?;
     let image = quoted.next().filter(|text| text.iter().copied().all(is_plain))?;
     std::str::from_utf8(image).ok().filter(|image| !image.is_empty())
 }
@@ -41,7 +41,8 @@ mod tests {
             // Wrong, and found out when the call is read.
             ("POST", create, r#"{"Labels":{"Image":"y"},"Image":"x"}"#, Some("y")),
             ("POST", create, r#"{"Env":["\"Image\":\"y\""],"Image":"x"}"#, Some("x")),
-            ("POST", create, r#"{"Image": "x"}"#, None),
+            ("POST", create, r#"{"Image" : "x"}"#, Some("x")),
+            ("POST", create, r#"{"Image":["x"]}"#, None),
             ("POST", create, r#"{"image":"x"}"#, None),
             ("POST", create, r#"{"Image":"\u0078"}"#, None),
             ("POST", create, r#"{"Image":""}"#, None),
