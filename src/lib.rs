@@ -13,7 +13,9 @@
 //!    the engine could understand it otherwise.
 //! 3. [`policy::plan`] says what has to be shown: nothing, or that a `Subject` is signed.
 //! 4. [`gate`] gathers the evidence: what the engine holds ([`source`]), and the trust data
-//!    of the repositories that may speak for it, which [`trust`] verifies file by file.
+//!    of the repositories that may speak for it, which [`trust`] verifies file by file. What a
+//!    create is likely made of it has asked the engine before step 2, and holds the guess against
+//!    what was read.
 //! 5. [`policy::judge`] compares what was shown with what is demanded: a `Verdict`, with
 //!    the reason and what to do.
 //!

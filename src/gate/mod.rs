@@ -238,6 +238,7 @@ impl Gate {
 
     /// Decides a call of the engine (`AuthZReq`).
     pub async fn decide(&self, call: &Call) -> Decision {
+        // The engine answers while the call is read.
         let ahead = self.ask_ahead(call).await;
         let intent = request::read(call);
         let word = intent.as_ref().map_or("unread", Intent::word);
@@ -303,7 +304,7 @@ impl Gate {
         Decision { word: "image", ..decision }
     }
 
-    /// Decides on a subject that no call told of.
+    /// Decides on a subject for which nothing was asked ahead.
     fn prove(
         &self,
         subject: Subject,
