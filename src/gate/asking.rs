@@ -58,6 +58,16 @@ impl Told {
         Self { data: Ok(kept.data), note, asked, grace: None }
     }
 
+    /// Says as well what is wrong with what is on the node, where the server cannot be asked.
+    pub fn beside(mut self, on_node: Option<&Failure>) -> Self {
+        if let Err(Gap::Unavailable { cause, .. }) = &mut self.data
+            && let Some(Failure::Bad(fault)) = on_node
+        {
+            *cause = format!("{cause}; what this node has of it does not serve: {fault}");
+        }
+        self
+    }
+
     /// Nothing that asking again would change.
     pub fn without(gap: Gap) -> Self {
         Self { data: Err(gap), note: None, asked: true, grace: None }

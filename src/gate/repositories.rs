@@ -161,7 +161,7 @@ impl Repositories {
                 }
                 None => Told::without(unasked(nothing)),
             },
-            None => one.without(graced, question).await,
+            None => one.without(graced, question).await.beside(nothing.as_ref()),
         }
     }
 

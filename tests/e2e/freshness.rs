@@ -10,12 +10,16 @@ use crate::policy::Policy;
 use crate::relay::Relay;
 use crate::stage::Stage;
 
+/// What is told of each decision by what has run out.
+const GRACE: &str = "has run out and serves for now";
+
 crate::stories![
     a_warm_node_waits_for_no_trust_server,
     a_new_signature_counts_at_once,
     a_revocation_counts_before_a_decision_needs_the_network,
     what_the_policy_lists_is_there_before_it_is_asked_for,
     a_changefeed_stands_for_many_questions,
+    weeks_without_the_trust_server,
 ];
 
 /// A repository with one signed tag, `:1`, a wire to the trust server, and a policy.
@@ -43,6 +47,48 @@ fn a_warm_node_waits_for_no_trust_server(stage: &Stage) {
     for told in ["has not answered yet", "was away a moment ago"] {
         assert_eq!(node.plugin.logged(&[told]).len(), 0, "{told}");
     }
+}
+
+/// The plugin believes in a later day; the engine and the trust data are of today. Notary's
+/// timestamps serve for 14 days.
+fn weeks_without_the_trust_server(stage: &Stage) {
+    let (app, relay, policy) = signed(stage);
+    let lenient = policy.clone().trusting("offline_grace = { timestamp = \"72h\" }");
+    let mut node = Node::obeying(stage, &policy);
+    let run = format!("run --rm {app}:1");
+    node.docker(&run).expect_ok();
+    relay.refuse();
+    for (days, policy, runs) in
+        [(13, &policy, true), (15, &policy, false), (15, &lenient, true), (18, &lenient, false)]
+    {
+        node.plugin.signal("TERM");
+        node.plugin.await_end();
+        std::fs::write(&node.plugin.files().policy, policy.to_string()).unwrap();
+        let [preload, day] = [format!("LD_PRELOAD={}", faketime()), format!("FAKETIME=+{days}d")];
+        let clock = ["env", &preload, &day, "FAKETIME_DONT_FAKE_MONOTONIC=1"];
+        node.plugin.start_again_as(&clock);
+        let graces = node.plugin.logged(&[GRACE]).len();
+        let said = node.docker(&run);
+        if runs {
+            said.expect_ok().and_says("hello");
+        } else {
+            said.expect_code(125)
+                .and_says("could not be checked: trust server")
+                .and_says("connection refused; what this node has of it does not serve: timestamp")
+                .and_says("expired at");
+        }
+        // A create and a start, each told.
+        let wanted = if runs && days > 14 { 2 } else { 0 };
+        assert_eq!(node.plugin.logged(&[GRACE]).len() - graces, wanted, "after {days} days");
+    }
+}
+
+/// Debian's libfaketime, by which a program believes in another day.
+fn faketime() -> String {
+    let all = std::fs::read_dir("/usr/lib").unwrap().flatten();
+    let mut paths = all.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    let found = paths.find(|path| path.exists());
+    found.expect("Debian package libfaketime").display().to_string()
 }
 
 fn a_new_signature_counts_at_once(stage: &Stage) {

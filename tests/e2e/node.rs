@@ -380,7 +380,13 @@ impl<'a> Plugin<'a> {
     /// Starts it again after its end, with the same files.
     #[track_caller]
     pub fn start_again(&mut self) {
-        self.process = spawn(&self.files, &self.socket(), &[]);
+        self.start_again_as(&[]);
+    }
+
+    /// The same, with words before its own on the command line.
+    #[track_caller]
+    pub fn start_again_as(&mut self, prefix: &[&str]) {
+        self.process = spawn(&self.files, &self.socket(), prefix);
         self.await_socket();
     }
 

@@ -353,7 +353,13 @@ async fn grace_is_for_servers_that_cannot_be_asked() {
     let rule = format!("[[rules]]\nrepository = {GUN:?}\noffline_grace = {{}}\n");
     let world = run_out(&format!("offline_grace = {{ timestamp = \"72h\" }}\n{rule}")).await;
     world.server.close();
-    assert_eq!(code(&world.gate(), "1.0").await, "trust-data-unavailable");
+    let verdict = check(&world.gate(), "1.0").await.verdict;
+    assert_eq!(verdict.code(), "trust-data-unavailable");
+    // Both are told: who is away, and what there was.
+    let said = verdict.refused().unwrap().to_string();
+    let both =
+        ["connection refused; what this node has of it does not serve: timestamp expired at"];
+    assert!(both.iter().all(|part| said.contains(part)), "{said}");
 }
 
 #[test]
