@@ -76,7 +76,7 @@ impl Store {
 
     /// All repositories that have a folder, in order. None where the store is not there.
     pub fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
-        let mut found = below(&self.state.join("trust"), TRUST)?;
+        let mut found = below(&self.trust(), TRUST)?;
         found.extend(below(&self.state.join("record"), RECORD)?);
         found.sort_unstable();
         found.dedup();
@@ -105,9 +105,14 @@ impl Store {
         Ok(found)
     }
 
+    /// The folder of all repositories' files.
+    fn trust(&self) -> PathBuf {
+        self.state.join("trust")
+    }
+
     /// The folder of a repository's files.
     pub fn folder(&self, repository: &Repository) -> PathBuf {
-        self.state.join("trust").join(repository.as_str()).join(TRUST)
+        self.trust().join(repository.as_str()).join(TRUST)
     }
 
     /// The path of a repository's file.
@@ -156,7 +161,7 @@ impl Store {
         name: &str,
         bytes: &[u8],
     ) -> Result<Synced, StoreError> {
-        Aside::write_in(&self.state.join("trust"), self.path(repository, name), bytes)?.sync()
+        Aside::write_in(&self.trust(), self.path(repository, name), bytes)?.sync()
     }
 
     /// Writes a file of a repository, and removes the oldest of its folder past `most`.
@@ -232,7 +237,7 @@ impl Store {
 
     /// Removes what processes that were killed left aside of a repository, or ahead of any.
     pub fn sweep(&self, repository: &Repository) -> Result<(), StoreError> {
-        let others = [self.record_folder(repository), self.state.join("trust")];
+        let others = [self.record_folder(repository), self.trust()];
         for folder in folders(&self.folder(repository))?.into_iter().chain(others) {
             let swept = place::sweep(&folder);
             swept.map_err(|error| StoreError { path: folder, error })?;

@@ -1,21 +1,14 @@
 //! The engine is asked for a create's image before the call is read: what is read counts.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::json;
-
 use crate::builder::GUN;
+use crate::node::question;
 use crate::scene::{Engine, Scene};
 use crate::site::Site;
 
 /// Asks for a create with this body; whether it may be.
 fn ask(scene: &Scene, body: &str) -> bool {
-    let call = json!({
-        "RequestMethod": "POST",
-        "RequestUri": "/v1.41/containers/create?name=web",
-        "RequestBody": BASE64.encode(body),
-        "RequestHeaders": {"Content-Type": "application/json"},
-    });
+    let call = question("POST", "/v1.41/containers/create?name=web", body);
+    let call = serde_json::from_str(&call).unwrap();
     scene.ask("/AuthZPlugin.AuthZReq", &call)["Allow"].as_bool().unwrap()
 }
 

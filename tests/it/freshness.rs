@@ -357,9 +357,8 @@ async fn grace_is_for_servers_that_cannot_be_asked() {
     assert_eq!(verdict.code(), "trust-data-unavailable");
     // Both are told: who is away, and what there was.
     let said = verdict.refused().unwrap().to_string();
-    let both =
-        ["connection refused; what this node has of it does not serve: timestamp expired at"];
-    assert!(both.iter().all(|part| said.contains(part)), "{said}");
+    let both = "connection refused; what this node has of it does not serve: timestamp expired at";
+    assert!(said.contains(both), "{said}");
 }
 
 #[test]

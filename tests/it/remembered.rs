@@ -30,6 +30,12 @@ fn ask(scene: &Scene, number: usize) -> Value {
     scene.ask("/AuthZPlugin.AuthZReq", &call)
 }
 
+/// A start that may be.
+#[track_caller]
+fn expect_allowed(scene: &Scene, number: usize) {
+    assert_eq!(ask(scene, number), json!({"Allow": true}), "{}", scene.log());
+}
+
 /// How often containers, images and the engine itself were asked about.
 fn asked(scene: &Scene) -> [usize; 3] {
     let engine = scene.engine();
@@ -43,7 +49,7 @@ fn a_start_asks_for_its_container_alone() {
     let site = Site::new();
     let scene = scene(&site);
     for number in 1..=3 {
-        assert_eq!(ask(&scene, number), json!({"Allow": true}), "{}", scene.log());
+        expect_allowed(&scene, number);
         assert_eq!(asked(&scene), [number, 1, 1], "start {number}");
     }
     scene.end();
@@ -53,7 +59,7 @@ fn a_start_asks_for_its_container_alone() {
 fn nothing_is_refused_by_what_is_remembered() {
     let site = Site::new();
     let scene = scene(&site);
-    assert_eq!(ask(&scene, 1), json!({"Allow": true}), "{}", scene.log());
+    expect_allowed(&scene, 1);
     let mut other = honest(3);
     other.at("root").version(2);
     for role in ["targets/releases", "targets/jenkins"] {
@@ -69,10 +75,10 @@ fn nothing_is_refused_by_what_is_remembered() {
 fn another_engine_is_asked_anew() {
     let site = Site::new();
     let scene = scene(&site);
-    assert_eq!(ask(&scene, 1), json!({"Allow": true}), "{}", scene.log());
+    expect_allowed(&scene, 1);
     scene.engine().listener = None;
     scene.wait("it watches again", |scene| scene.engine().sweeps == 2);
-    assert_eq!(ask(&scene, 1), json!({"Allow": true}), "{}", scene.log());
+    expect_allowed(&scene, 1);
     assert_eq!(asked(&scene), [2, 2, 2]);
     scene.end();
 }
@@ -82,9 +88,9 @@ fn another_engine_is_asked_anew() {
 fn a_new_default_runtime_counts_at_once() {
     let site = Site::new();
     let scene = scene(&site);
-    assert_eq!(ask(&scene, 1), json!({"Allow": true}), "{}", scene.log());
+    expect_allowed(&scene, 1);
     scene.engine().runtimes = Some(("crun", "crun"));
-    assert_eq!(ask(&scene, 2), json!({"Allow": true}), "{}", scene.log());
+    expect_allowed(&scene, 2);
     scene.engine().runtimes = Some(("runc", "crun"));
     assert_eq!(ask(&scene, 3)["Allow"], false);
     assert_eq!(ask(&scene, 3)["Allow"], false);
@@ -98,7 +104,7 @@ fn a_new_default_runtime_counts_at_once() {
 fn what_a_call_started_is_not_looked_at_again() {
     let site = Site::new();
     let scene = scene(&site);
-    assert_eq!(ask(&scene, 1), json!({"Allow": true}), "{}", scene.log());
+    expect_allowed(&scene, 1);
     for (number, looks) in [(1, 0), (2, 1), (1, 2)] {
         scene.send(&format!("{}\n", start(number)));
         // One more, as a sign that this one was dealt with.

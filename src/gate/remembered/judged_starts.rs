@@ -2,7 +2,7 @@
 //! too, would ask the engine everything again while the container begins.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -57,7 +57,7 @@ impl JudgedStarts {
         self.lock().clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<ContainerId, Judged>> {
+    fn lock(&self) -> MutexGuard<'_, LruCache<ContainerId, Judged>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
